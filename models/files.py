@@ -1,0 +1,60 @@
+"""Writes that a crash cannot halve: aside first, then renamed into place."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder to; it takes `path`'s place when the block succeeds.
+
+    Whatever stood at `path` stays until then. A failed block leaves `path` as it was and removes what it wrote.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.aside-{os.getpid()}")
+    _remove(aside)
+    try:
+        yield aside
+        _sync(aside)
+        if path.is_dir():  # a folder cannot be renamed over a folder that holds files
+            old = path.with_name(f".{path.name}.old-{os.getpid()}")
+            _remove(old)
+            path.rename(old)
+            aside.rename(path)
+            _remove(old)
+        else:
+            aside.replace(path)
+    finally:
+        _remove(aside)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that a person can read, atomically."""
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; the error names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+
+
+def _sync(path: Path) -> None:
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The stages: one module each. They read paths, call the learning core, write paths and report."""
