@@ -1,0 +1,64 @@
+# `make help` lists the targets. GNU make 3.81 or later, Linux or macOS, Python 3.11 or later.
+# PYTHON=… picks the interpreter for a new .venv; otherwise the first one that fits is taken.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# 3.11 first: constraints.txt was made with it.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 python)
+# -qq: errors only. --no-compile: modules are compiled when first imported; most of them never are.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.dev  ## install everything that a developer needs into .venv
+
+demo: $(VENV)/.runtime  ## learn two days of the sample stream on the embedded model, in demo/
+	$(BIN)/selfparam demo demo
+
+test: $(VENV)/.dev lint  ## lint, then all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev  ## the tests that need no real model and no server
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.dev  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## let ruff mend and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.runtime  ## measure again what docs/RESULTS.md reports
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove .venv, demo/, caches and build products
+	rm -rf $(VENV) demo build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find flows tasks models tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: written when an installation is complete, old as soon as the declared or pinned versions change.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing selfparam and its dependencies into $(VENV) (some minutes the first time) ..."
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "Installing the tools for tests and lint into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(BIN)/pip:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    echo "Making $(VENV) with $$($$python --version)"; exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or later with venv was found (looked for: $(PYTHONS))." >&2; \
+	echo "Install one (Debian and Ubuntu: apt install python3-venv), or name yours: make PYTHON=/path/to/python3.12 ..." >&2; \
+	exit 1
