@@ -1,0 +1,43 @@
+"""How contexts, questions and answers become token ids: the teacher's prompt and the student's.
+
+The two differ in one thing only: the teacher's user message begins with the context.
+A model with a chat template gets its template; one without gets "Question: … Answer: …".
+"""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str | None = None) -> str:
+    """The prompt up to where the answer begins; with `context` it is the teacher's, without the student's."""
+    if tokenizer.chat_template:
+        content = f"{context}\n\n{question}" if context else question
+        return tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    return f"{context}\n\nQuestion: {question}\nAnswer:" if context else f"Question: {question}\nAnswer:"
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, context: str | None = None) -> list[int]:
+    """Token ids of `prompt_text`."""
+    # A chat template writes its special tokens itself; a plain prompt wants the tokenizer's own (such as <s>).
+    return tokenizer(
+        prompt_text(tokenizer, question, context), add_special_tokens=not tokenizer.chat_template
+    ).input_ids
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
+    """Token ids of an answer and of the end of the turn, so that stopping is learnt too."""
+    text = answer if tokenizer.chat_template else f" {answer}"
+    return [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+
+
+def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common prefix of all sequences, leaving each at least one token of its own."""
+    shortest = min(len(s) for s in sequences)
+    first = sequences[0]
+    for i in range(shortest - 1):
+        if any(s[i] != first[i] for s in sequences):
+            return i
+    return max(shortest - 1, 0)

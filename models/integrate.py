@@ -1,0 +1,230 @@
+"""Integration: the student, without the context, is trained to answer as the teacher does with it.
+
+Minimises mean_t KL(P_theta(s_t | x, s_<t) || P_theta'(s_t | s_<t)) over the answer tokens of the target
+sentences, plus the same KL on unrelated text and on replayed sentences of earlier batches. The teacher is
+not run here: its states come with the sentences (`models.teacher`).
+
+Axes: B rows, L tokens of a row, N positions that carry loss, D width, V vocabulary.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from models.files import written_aside
+from models.kl import kl_from_states
+from models.model import LanguageModel
+from models.packing import pack
+from models.teacher import TargetSentence
+
+log = logging.getLogger("selfparam")
+
+GROUPS = ("new", "unrelated", "replay")
+
+
+class IntegrateConfig(BaseModel):
+    """How a batch is learnt. The defaults are those measured best on the embedded model (docs/LOG.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["full", "lora"] = Field("full", description="train all weights, or LoRA merged afterwards")
+    epochs: int = Field(8, ge=1, description="passes over the new target sentences")
+    batch_size: int = Field(16, ge=1, description="new target sentences a step")
+    learning_rate: float = Field(1e-4, gt=0, description="peak; warmed up, then falling linearly to zero")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's, decoupled")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    row_tokens: int = Field(256, ge=16, description="tokens of a packed row")
+    written_share_self: float = Field(
+        0.0, ge=0, le=1, description="share of the written token in the target where the model itself wrote it"
+    )
+    written_share_given: float = Field(
+        0.0, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
+    )
+    unrelated_weight: float = Field(1.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
+    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
+    replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
+    replay_batch: int = Field(8, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
+    replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
+    lora_rank: int = Field(32, ge=1)
+    lora_alpha: int = Field(64, ge=1)
+    checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")
+
+
+StepLog = dict[str, float]
+
+
+def integrate(
+    student: LanguageModel,
+    teacher_matrix_VD: Tensor,
+    sentences: dict[str, Sequence[TargetSentence]],
+    config: IntegrateConfig,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    on_step: Callable[[StepLog], None] | None = None,
+) -> list[StepLog]:
+    """Train `student` in place and return a row a step.
+
+    Args:
+        student: its weights change; number format and device stay.
+        teacher_matrix_VD: output matrix of the model that made the sentences' states.
+        sentences: target sentences by group: "new" (at least one), "unrelated", "replay".
+        checkpoint: file to go on from where a killed run stood, written every `checkpoint_seconds`.
+
+    Same seed, sentences and machine give the same weights bit for bit, killed in between or not.
+    """
+    if not sentences["new"]:
+        raise ValueError("nothing to integrate: there are no target sentences (synthesis wrote none)")
+    steps = plan({group: len(sentences.get(group, ())) for group in GROUPS}, config, seed)
+    torch.manual_seed(seed)
+    model = student.model.train()
+    weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
+    rows: list[StepLog] = []
+    if checkpoint and checkpoint.exists():
+        rows = weights.restore(checkpoint)
+        log.info("integrate: going on from step %d of %d", len(rows), len(steps))
+    saved_at = time.monotonic()
+    for step in range(len(rows), len(steps)):
+        started = time.monotonic()
+        batch = [(g, sentences[g][i]) for g in GROUPS for i in steps[step].get(g, ())]
+        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config)
+        total.backward()
+        rate = config.learning_rate * schedule(step, len(steps), config.warmup)
+        norm = weights.step(rate)
+        row: StepLog = {"step": step + 1, "loss": total.item()}
+        row |= {f"kl_{g}": kl for g, kl in kl_by_group.items()}
+        row |= {"learning_rate": rate, "gradient_norm": norm}
+        row |= {"tokens_per_second": tokens / (time.monotonic() - started)}
+        if not math.isfinite(row["loss"]):
+            raise ValueError(f"the loss is not finite at step {step + 1}: lower integrate.learning_rate ({rate:g})")
+        rows.append(row)
+        if on_step:
+            on_step(row | {"steps": len(steps)})
+        if checkpoint and time.monotonic() - saved_at > config.checkpoint_seconds:
+            weights.save(checkpoint, rows)
+            saved_at = time.monotonic()
+    model.eval()
+    return rows
+
+
+def plan(sizes: dict[str, int], config: IntegrateConfig, seed: int) -> list[dict[str, list[int]]]:
+    """Which sentences each step sees: every new one once an epoch, the other groups in turn beside them."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = {"new": config.batch_size, "unrelated": config.unrelated_batch, "replay": config.replay_batch}
+    per_epoch = math.ceil(sizes["new"] / config.batch_size)
+    order: dict[str, list[int]] = {}
+    for group, size in sizes.items():
+        wanted = config.epochs * (sizes["new"] if group == "new" else per_epoch * batch[group])
+        order[group] = []
+        while size and len(order[group]) < wanted:
+            order[group] += torch.randperm(size, generator=generator).tolist()
+    steps = []
+    for epoch in range(config.epochs):
+        for k in range(per_epoch):
+            first = epoch * sizes["new"] + k * config.batch_size
+            last = min(first + config.batch_size, (epoch + 1) * sizes["new"])
+            at = epoch * per_epoch + k
+            step = {"new": order["new"][first:last]}
+            for group in ("unrelated", "replay"):
+                step[group] = order[group][at * batch[group] : (at + 1) * batch[group]]
+            steps.append(step)
+    return steps
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Factor of the peak learning rate, in (0, 1]: linear warm-up, then linear decay."""
+    rise = max(1, round(warmup * steps))
+    return (step + 1) / rise if step < rise else (steps - step) / (steps - rise + 1)
+
+
+def _loss(
+    student: LanguageModel,
+    teacher_matrix_VD: Tensor,
+    batch: Sequence[tuple[str, TargetSentence]],
+    config: IntegrateConfig,
+) -> tuple[Tensor, dict[str, float], int]:
+    """The step's loss, the mean KL of each group (nats per token) and the number of target tokens."""
+    packed = pack(
+        [(s.prompt, s.answer) for _, s in batch], row_tokens=config.row_tokens, pad=student.tokenizer.pad_token_id
+    )
+    device = student.device
+    hidden_BLD = student.hidden_BLD(
+        input_ids=packed.ids_BL.to(device),
+        position_ids=packed.positions_BL.to(device),
+        attention_mask=packed.attention_mask(student.model.dtype).to(device),
+        use_cache=False,
+    )
+    group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
+    share = {"new": 1.0, "unrelated": config.unrelated_weight, "replay": config.replay_weight}
+    weight_N = torch.zeros(len(group_N))
+    for index, group in enumerate(GROUPS):
+        mine_N = group_N == index
+        weight_N[mine_N] = share[group] / mine_N.sum()  # each group's mean over its tokens
+    total, kl_N = kl_from_states(
+        hidden_BLD.flatten(0, 1)[packed.loss_N.to(device)],
+        student.output_matrix_VD,
+        torch.cat([s.states_TD for _, s in batch]).to(device, student.model.dtype),
+        teacher_matrix_VD,
+        token_N=torch.tensor([t for _, s in batch for t in s.answer], device=device),
+        written_N=torch.tensor([s.written for _, s in batch for _ in s.answer], device=device),
+        weight_N=weight_N.to(device),
+    )
+    kl_by_group = {g: kl_N.cpu()[group_N == i].mean().item() for i, g in enumerate(GROUPS) if (group_N == i).any()}
+    return total, kl_by_group, len(group_N)
+
+
+class MasterWeights:
+    """float32 master weights and AdamW's state beside a model that may compute in bfloat16.
+
+    The model's own parameters are the working copy: gradients are read from them, new values written to them.
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], config: IntegrateConfig) -> None:
+        self.parameters = parameters
+        self.masters = [p.detach().float().clone().requires_grad_() for p in parameters]
+        self.clip_norm = config.clip_norm
+        self.optimizer = torch.optim.AdamW(
+            self.masters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+        )
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> float:
+        """One AdamW step from the parameters' gradients, which are then cleared; returns the gradient's norm."""
+        for master, parameter in zip(self.masters, self.parameters, strict=True):
+            master.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        norm = torch.nn.utils.clip_grad_norm_(self.masters, self.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._publish()
+        return norm.item()
+
+    def _publish(self) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(self.parameters, self.masters)
+
+    def save(self, path: Path, rows: list[StepLog]) -> None:
+        """Write everything that the next step depends on, atomically."""
+        state: dict[str, Any] = {"masters": self.masters, "optimizer": self.optimizer.state_dict(), "rows": rows}
+        with written_aside(path) as aside:
+            torch.save(state, aside)
+
+    def restore(self, path: Path) -> list[StepLog]:
+        """Take up the state that `save` wrote; returns the rows of the steps already done."""
+        state = torch.load(path, weights_only=True)
+        with torch.no_grad():
+            for master, saved in zip(self.masters, state["masters"], strict=True):
+                master.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._publish()
+        return state["rows"]

@@ -1,0 +1,102 @@
+"""The objective: KL(target || student) over the full vocabulary, from hidden states, in chunks.
+
+Axes: N positions that carry loss, C positions of one chunk, V vocabulary, D width.
+
+The target of position n is `(1 - w_n) * teacher_n + w_n * onehot(token_n)`: with w = 0 it is the paper's
+KL(P_theta(s|x) || P_theta'(s)); with w > 0 the written token counts too. Logits exist for one chunk at a
+time, for both models: beyond inputs and gradients a call needs 5 * chunk * V floats, whatever N is.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+CHUNK = 128
+
+
+def kl_from_states(
+    student_ND: Tensor,
+    student_matrix_VD: Tensor,
+    teacher_ND: Tensor,
+    teacher_matrix_VD: Tensor,
+    *,
+    token_N: Tensor,
+    written_N: Tensor,
+    weight_N: Tensor,
+    chunk: int = CHUNK,
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum over positions of KL(target || student), and the KL of every position.
+
+    Args:
+        student_ND: the student's last hidden states; gradients flow into them.
+        student_matrix_VD: the student's output matrix; gradients flow into it if it requires them.
+        teacher_ND, teacher_matrix_VD: the teacher's, constant.
+        token_N: the written token at each position.
+        written_N: its share w of the target distribution, in [0, 1].
+        weight_N: the weight of each position in the sum.
+
+    Returns:
+        (scalar sum of weight * KL, KL_N detached), both float32, in nats. KL >= 0, and 0 where both agree.
+    """
+    total, kl_N = _ChunkedKL.apply(
+        student_ND, student_matrix_VD, teacher_ND, teacher_matrix_VD, token_N, written_N, weight_N, chunk
+    )
+    return total, kl_N
+
+
+class _ChunkedKL(torch.autograd.Function):
+    """Computes gradients in the forward pass, chunk by chunk, so that no logits outlive their chunk."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: FunctionCtx,
+        student_ND: Tensor,
+        student_matrix_VD: Tensor,
+        teacher_ND: Tensor,
+        teacher_matrix_VD: Tensor,
+        token_N: Tensor,
+        written_N: Tensor,
+        weight_N: Tensor,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor]:
+        want_states, want_matrix = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        grad_ND = torch.empty_like(student_ND) if want_states else None
+        grad_VD = torch.zeros_like(student_matrix_VD) if want_matrix else None
+        kl_N = torch.empty(len(student_ND), dtype=torch.float32, device=student_ND.device)
+        for start in range(0, len(student_ND), chunk):
+            part = slice(start, start + chunk)
+            target_CV, entropy_C = _target(
+                teacher_ND[part] @ teacher_matrix_VD.T, token_N[part], written_N[part]
+            )
+            logp_CV = (student_ND[part] @ student_matrix_VD.T).float().log_softmax(-1)
+            # KL(q || p) = sum q log q - sum q log p
+            kl_N[part] = -entropy_C - torch.linalg.vecdot(target_CV, logp_CV)
+            if want_states or want_matrix:
+                # d KL(q || softmax(z)) / dz = softmax(z) - q
+                slope_CV = logp_CV.exp_().sub_(target_CV).mul_(weight_N[part, None]).to(student_ND.dtype)
+                if grad_ND is not None:
+                    torch.mm(slope_CV, student_matrix_VD, out=grad_ND[part])
+                if grad_VD is not None:
+                    grad_VD.addmm_(slope_CV.T, student_ND[part])
+        ctx.save_for_backward(grad_ND, grad_VD)  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(kl_N)  # type: ignore[attr-defined]
+        return torch.dot(kl_N, weight_N.float()), kl_N
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad_total: Tensor, _grad_kl: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        grad_ND, grad_VD = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (
+            None if grad_ND is None else grad_ND * grad_total,
+            None if grad_VD is None else grad_VD * grad_total,
+            *[None] * 6,
+        )
+
+
+def _target(teacher_logits_CV: Tensor, token_C: Tensor, written_C: Tensor) -> tuple[Tensor, Tensor]:
+    """The target distribution q (float32) and its entropy in nats, `-sum q log q`."""
+    logq_CV = teacher_logits_CV.float().log_softmax(-1)
+    q_CV = logq_CV.exp()
+    if written_C.any():
+        q_CV.mul_(1 - written_C[:, None]).scatter_add_(1, token_C[:, None], written_C[:, None].to(q_CV.dtype))
+        logq_CV = q_CV.clamp_min(torch.finfo(q_CV.dtype).tiny).log()
+    return q_CV, -torch.linalg.vecdot(q_CV, logq_CV)

@@ -1,0 +1,95 @@
+"""What an answer, a batch and a stream are worth. Pure numbers: no model, no file.
+
+Question answering as SQuAD defines it (Rajpurkar et al. 2016): answers are normalised, and the best gold
+answer counts. Streams as continual learning defines them (Lopez-Paz and Ranzato 2017, Chaudhry et al. 2018).
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation, no articles, single spaces (SQuAD's evaluation script)."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact(answer: str, golds: Sequence[str]) -> float:
+    """1 if the normalised answer equals a normalised gold answer, else 0."""
+    return float(any(normalise(answer) == normalise(gold) for gold in golds))
+
+
+def contains(answer: str, golds: Sequence[str]) -> float:
+    """1 if a gold answer's words stand in the answer, in order and next to each other, else 0."""
+    words = f" {normalise(answer)} "
+    return float(any(f" {normalise(gold)} " in words for gold in golds))
+
+
+def f1(answer: str, golds: Sequence[str]) -> float:
+    """Harmonic mean of precision and recall over words, in [0, 1]; the best gold answer counts."""
+    return max(_f1(normalise(answer).split(), normalise(gold).split()) for gold in golds)
+
+
+def _f1(answer: list[str], gold: list[str]) -> float:
+    shared = sum((Counter(answer) & Counter(gold)).values())
+    if not shared:
+        return float(answer == gold)
+    precision, recall = shared / len(answer), shared / len(gold)
+    return 2 * precision * recall / (precision + recall)
+
+
+def recovered_gap(open_book: float, before: float, after: float) -> float | None:
+    """(after - before) / (open_book - before): 1 where the weights know what the prompt would tell.
+
+    Meant for log-likelihoods in nats per token. None where the open book is no better than before.
+    """
+    return (after - before) / (open_book - before) if open_book > before else None
+
+
+Matrix = Mapping[tuple[str, str], float]  # (version, batch) -> how well that version knows that batch
+
+
+def backward_transfer(matrix: Matrix, order: Sequence[str]) -> float | None:
+    """Mean over earlier batches of (now - when it was learnt). Negative where learning costs what was known.
+
+    BWT of Lopez-Paz and Ranzato 2017. None for a first batch.
+    """
+    now = order[-1]
+    changes = [matrix[now, batch] - matrix[batch, batch] for batch in order[:-1]]
+    return sum(changes) / len(changes) if changes else None
+
+
+def forgetting(matrix: Matrix, order: Sequence[str]) -> float | None:
+    """Mean over earlier batches of (best so far, before now - now). Positive where something was lost.
+
+    Chaudhry et al. 2018. None for a first batch.
+    """
+    now = order[-1]
+    losses = [
+        max(matrix[version, batch] for version in order[i:-1]) - matrix[now, batch]
+        for i, batch in enumerate(order[:-1])
+    ]
+    return sum(losses) / len(losses) if losses else None
+
+
+def bootstrap_interval(
+    values: Sequence[float], groups: Sequence[str], *, seed: int, draws: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean, resampling whole `groups` (experiences), not single values.
+
+    For a paired comparison pass differences. Probes of one experience rise and fall together, hence groups.
+    """
+    names = sorted(set(groups))
+    sums_G = torch.tensor([sum(v for v, g in zip(values, groups, strict=True) if g == n) for n in names])
+    counts_G = torch.tensor([float(groups.count(n) if isinstance(groups, list) else list(groups).count(n)) for n in names])
+    picks_RG = torch.randint(len(names), (draws, len(names)), generator=torch.Generator().manual_seed(seed))
+    means_R = sums_G[picks_RG].sum(-1) / counts_G[picks_RG].sum(-1)
+    tail = (1 - level) / 2
+    low, high = torch.quantile(means_R.double(), torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return low, high

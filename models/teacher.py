@@ -1,0 +1,110 @@
+"""The teacher: the frozen model with the context in its prompt, run once per context.
+
+Per target token only the last hidden state is kept. Times the output matrix it gives the teacher's full
+distribution back exactly, at `width` numbers a token instead of `vocabulary` (80 times less for SmolLM2).
+
+Axes: B sentences in a forward pass, L tokens, T answer tokens of one sentence, D width.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from models.contexts import answer_ids, prompt_ids, shared_prefix
+from models.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class TargetSentence:
+    """One text on which teacher and student are compared, with what the teacher thinks of it.
+
+    `prompt` is the student's prompt (no context), `answer` the tokens that carry loss (end of turn included).
+    `states_TD[t]` is the teacher's last hidden state *before* `answer[t]`: it predicts that token.
+    `written` in [0, 1] is the share of the target distribution given to the written token itself
+    (0 is the paper's pure KL; more where the writer knows better than the teacher).
+    `origin` is the batch it was learnt in, or "unrelated".
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    states_TD: Tensor
+    origin: str
+    experience: str
+    written: float = 0.0
+
+
+@torch.no_grad()
+def teacher_states(
+    teacher: LanguageModel, context: str | None, pairs: Sequence[tuple[str, str]], *, batch_tokens: int = 4096
+) -> list[Tensor]:
+    """Last hidden states of `teacher`, one [T, D] tensor a (question, answer) pair, in order.
+
+    The tokens that all prompts of `context` begin with go through the model once; their key-value cache
+    serves every pair. `batch_tokens` bounds the tokens (padding included) of one forward pass.
+    """
+    prompts = [prompt_ids(teacher.tokenizer, question, context) for question, _ in pairs]
+    answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]
+    return states_after(teacher, prompts, answers, batch_tokens=batch_tokens)
+
+
+@torch.no_grad()
+def states_after(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], *, batch_tokens: int = 4096
+) -> list[Tensor]:
+    """The last hidden state that predicts each answer token, one [T, D] tensor a sequence, on the CPU.
+
+    What all prompts begin with is run once. Right padding cannot be seen by what stands before it.
+    """
+    if not prompts:
+        return []
+    shared = shared_prefix(prompts) if len(prompts) > 1 else 0
+    prefix = _prefix_cache(lm, prompts[0][:shared]) if shared else None
+    # The last answer token predicts nothing that we need, so it is not run.
+    tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
+    states: list[Tensor | None] = [None] * len(tails)
+    for rows in batches_by_length([len(t) for t in tails], batch_tokens):
+        longest = max(len(tails[i]) for i in rows)
+        ids_BL = torch.full((len(rows), longest), lm.tokenizer.pad_token_id)
+        seen_BL = torch.zeros(len(rows), shared + longest, dtype=torch.long)
+        for row, i in enumerate(rows):
+            ids_BL[row, : len(tails[i])] = torch.tensor(tails[i])
+            seen_BL[row, : shared + len(tails[i])] = 1
+        cache = None
+        if prefix is not None:
+            cache = copy.deepcopy(prefix)
+            cache.batch_repeat_interleave(len(rows))
+        positions_BL = torch.arange(shared, shared + longest).expand(len(rows), -1)
+        hidden_BLD = lm.hidden_BLD(
+            input_ids=ids_BL.to(lm.device),
+            attention_mask=seen_BL.to(lm.device),
+            position_ids=positions_BL.to(lm.device),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        for row, i in enumerate(rows):
+            # answer[0] is predicted by the last prompt token, answer[t] by answer[t-1].
+            first = len(prompts[i]) - shared - 1
+            states[i] = hidden_BLD[row, first : first + len(answers[i])].to("cpu", copy=True)
+    return [s for s in states if s is not None]
+
+
+def _prefix_cache(lm: LanguageModel, ids: Sequence[int]) -> DynamicCache:
+    cache = DynamicCache(config=lm.model.config)
+    lm.hidden_BLD(input_ids=torch.tensor([ids], device=lm.device), past_key_values=cache, use_cache=True)
+    return cache
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices grouped so that sequences of like length run together and padding stays small."""
+    group: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if group and lengths[group[0]] * (len(group) + 1) > batch_tokens:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
