@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # 3.11 first: constraints.txt was made with it.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 python)
-# -qq: errors only. --no-compile: modules are compiled when first imported; most of them never are.
+# -qq: errors only. --no-compile: modules are compiled when first imported (most of them never are), so this must be allowed.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
