@@ -1,0 +1,299 @@
+"""The model registry as the rest reads it: which versions there are, which is the champion, where a version lies.
+
+The alias `champion` in MLflow is the truth about who answers. It moves in one call, after everything else about a
+version stands; `journal.jsonl` tells who moved it, when and why. MLflow is imported on use: `--help` must not wait
+for it. Callers hold the workspace's lock where they write.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlparse
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.workspace import BASE, Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+_SQLITE = "sqlite:///"
+
+
+class RegisterConfig(BaseModel):
+    """Where runs and versions are recorded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tracking_uri: str = Field(
+        "sqlite:///mlflow/mlflow.db",
+        description="MLflow's tracking and registry URI. A relative sqlite path is relative to the workspace.",
+    )
+    experiment: str = Field("selfparam", min_length=1, description="The MLflow experiment that holds the runs.")
+    model: str = Field("selfparam", pattern=r"^[^/:@]+$", description="The registered model's name.")
+    max_new_tokens: int = Field(
+        48, ge=1, description="How long a version answers at most when a stranger loads it; as `selfparam ask` does."
+    )
+
+    def uri(self, ws: Workspace) -> str:
+        """`tracking_uri` with a relative sqlite path made absolute: MLflow would take the current folder."""
+        path = self.tracking_uri.removeprefix(_SQLITE)
+        if path == self.tracking_uri or path.startswith("/"):
+            return self.tracking_uri
+        return f"{_SQLITE}{(ws.root / path).resolve()}"
+
+
+class RegisteredVersion(BaseModel):
+    """A version in the registry. `verdict` is None until the gate has decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    batch: str
+    parent: str
+    run_id: str
+    model_id: str
+    created: datetime
+    aliases: tuple[str, ...] = ()
+    verdict: Literal["accepted", "refused"] | None = None
+    tags: Mapping[str, str]
+
+
+class Move(BaseModel):
+    """One line of the journal: what happened to `version`, and the champion's number before (`was`) and after."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: datetime
+    who: str
+    what: Literal["accept", "refuse", "promote", "rollback"]
+    version: int
+    batch: str
+    was: int | None
+    champion: int | None
+    why: str
+
+
+def client(ws: Workspace, config: RegisterConfig) -> "MlflowClient":
+    """An MLflow client for this workspace alone: no global URI is set, so two workspaces can live in one process."""
+    for noisy in ("mlflow", "alembic"):  # a line for each of some fifty migrations of a new database
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic"):  # the import sets its own levels
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uri = config.uri(ws)
+    if uri.startswith(_SQLITE):
+        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def versions(ws: Workspace, config: RegisterConfig) -> list[RegisteredVersion]:
+    """All versions, oldest first; none where nothing was registered yet (no database is made for asking)."""
+    uri = config.uri(ws)
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+        return []
+    mlflow = client(ws, config)
+    registered = next(iter(mlflow.search_registered_models(f"name='{config.model}'")), None)
+    if registered is None:
+        return []
+    aliases: dict[int, list[str]] = {}
+    for alias, number in sorted(registered.aliases.items()):
+        aliases.setdefault(int(number), []).append(alias)
+    found, token = [], None
+    while True:
+        page = mlflow.search_model_versions(f"name='{config.model}'", max_results=1000, page_token=token)
+        found += [_version(entry, aliases.get(int(entry.version), [])) for entry in page]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: version.number)
+
+
+def _version(entry: Any, aliases: Sequence[str]) -> RegisteredVersion:
+    return RegisteredVersion(
+        number=int(entry.version),
+        batch=entry.tags.get("batch", ""),
+        parent=entry.tags.get("parent", ""),
+        run_id=entry.run_id or "",
+        model_id=entry.model_id or "",
+        created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+        aliases=tuple(aliases),
+        verdict=entry.tags.get("gate"),
+        tags=dict(entry.tags),
+    )
+
+
+def champion(ws: Workspace, config: RegisterConfig) -> RegisteredVersion | None:
+    """The version that answers, or None before the first one was accepted."""
+    return next((version for version in versions(ws, config) if CHAMPION in version.aliases), None)
+
+
+def find(ws: Workspace, config: RegisterConfig, name: str) -> RegisteredVersion | None:
+    """The version called `champion`, by number, or the newest of a batch; None where there is none."""
+    known = versions(ws, config)
+    if name == CHAMPION:
+        return next((version for version in known if CHAMPION in version.aliases), None)
+    if name.isdecimal():
+        return next((version for version in known if version.number == int(name)), None)
+    return next((version for version in reversed(known) if version.batch == name), None)
+
+
+def resolve(ws: Workspace, config: RegisterConfig, name: str) -> Path:
+    """The folder with the weights and the tokenizer of `base`, `champion`, a version's number or a batch.
+
+    Registered versions are read from the registry's copy, which no stage rewrites: treat it as read-only.
+    Raises ValueError with what there is to choose from.
+    """
+    if name == BASE:
+        if not ws.weights(BASE).is_dir():
+            raise ValueError("the base model is not there yet: `selfparam run` or `dvc pull` brings it")
+        return ws.weights(BASE)
+    version = find(ws, config, name)
+    if version is not None:
+        return folder(ws, config, version)
+    if name not in (CHAMPION, "") and not name.isdecimal() and ws.weights(name).is_dir():
+        return ws.weights(name)  # integrated, and not registered yet
+    known = ", ".join(f"{v.number} ({v.batch})" for v in versions(ws, config)) or "none"
+    missing = "there is no champion yet" if name == CHAMPION else f"there is no version {name!r}"
+    raise ValueError(f"{missing}; registered versions: {known}; `base` is the model that has learnt nothing")
+
+
+def folder(ws: Workspace, config: RegisterConfig, version: RegisteredVersion) -> Path:
+    """Where the weights of a registered version lie; fetched first where the artifacts are on another machine."""
+    from tasks.mlmodel import MODEL
+
+    mlflow = client(ws, config)
+    location = mlflow.get_logged_model(version.model_id).artifact_location
+    parsed = urlparse(location)
+    if parsed.scheme in ("", "file"):
+        path = Path(unquote(parsed.path)) / MODEL
+    else:
+        from mlflow.artifacts import download_artifacts
+
+        path = Path(download_artifacts(artifact_uri=f"{location}/{MODEL}", tracking_uri=config.uri(ws)))
+    if not path.is_dir():
+        raise ValueError(f"version {version.number} has lost its weights at {path}; register {version.batch} again")
+    return path
+
+
+def promote(
+    ws: Workspace,
+    config: RegisterConfig,
+    number: int,
+    *,
+    who: str,
+    why: str,
+    at: datetime,
+    what: Literal["promote", "rollback"] = "promote",
+) -> RegisteredVersion:
+    """Make version `number` the champion. The only place that moves the alias, and it is one call.
+
+    Done twice it does nothing; killed between the alias and the journal, the next call writes the line.
+    """
+    known = {version.number: version for version in versions(ws, config)}
+    if number not in known:
+        raise ValueError(f"there is no version {number}; registered: {', '.join(map(str, known)) or 'none'}")
+    before = next((version.number for version in known.values() if CHAMPION in version.aliases), None)
+    if before != number:
+        client(ws, config).set_registered_model_alias(config.model, CHAMPION, str(number))
+    told = next(reversed(_champions(journal(ws))), None)
+    if told != number:
+        earlier = before if before != number else told  # the alias moved before, and its line was never written
+        batch = known[number].batch
+        move = Move(at=at, who=who, what=what, version=number, batch=batch, was=earlier, champion=number, why=why)
+        _append(ws, move)
+    return next(version for version in versions(ws, config) if version.number == number)
+
+
+def rollback(ws: Workspace, config: RegisterConfig, *, who: str, why: str, at: datetime) -> RegisteredVersion:
+    """Make the champion before this one the champion again, as the journal tells it; twice goes back two."""
+    current = champion(ws, config)
+    known = {version.number for version in versions(ws, config)}
+    line = [number for number in _champions(journal(ws)) if number in known]
+    if current is not None and line and line[-1] == current.number:
+        line.pop()
+    if current is None or not line:
+        raise ValueError("there is no earlier champion to go back to; `selfparam status` lists the versions")
+    return promote(ws, config, line[-1], who=who, why=why, at=at, what="rollback")
+
+
+def settle(
+    ws: Workspace,
+    config: RegisterConfig,
+    number: int,
+    *,
+    accepted: bool,
+    reasons: Sequence[str],
+    who: str,
+    at: datetime,
+) -> RegisteredVersion:
+    """Record the gate's verdict on a version, and promote it where it was accepted. Done twice it does nothing.
+
+    A version that has been champion is not promoted again: whoever chose another since then meant it.
+    """
+    version = find(ws, config, str(number))
+    if version is None:
+        raise ValueError(f"there is no version {number} to settle")
+    verdict: Literal["accepted", "refused"] = "accepted" if accepted else "refused"
+    what: Literal["accept", "refuse"] = "accept" if accepted else "refuse"
+    why = "; ".join(reasons)
+    mlflow = client(ws, config)
+    if version.verdict != verdict:
+        mlflow.set_tag(version.run_id, "gate", verdict)
+        mlflow.set_tag(version.run_id, "gate.reasons", why[:5000])
+        mlflow.log_metric(version.run_id, "gate/accepted", float(accepted))
+        mlflow.set_model_version_tag(config.model, str(number), "gate.reasons", why[:5000])
+        mlflow.set_model_version_tag(config.model, str(number), "gate", verdict)
+    moves = [move for move in journal(ws) if move.version == number]
+    if what not in [move.what for move in moves if move.what in ("accept", "refuse")][-1:]:
+        now = champion(ws, config)
+        held = now.number if now else None
+        batch = version.batch
+        _append(ws, Move(at=at, who=who, what=what, version=number, batch=batch, was=held, champion=held, why=why))
+    if CHALLENGER in version.aliases:
+        mlflow.delete_registered_model_alias(config.model, CHALLENGER)
+    if accepted and not any(move.what in ("promote", "rollback") for move in moves):
+        promote(ws, config, number, who=who, why=why, at=at)
+    return next(v for v in versions(ws, config) if v.number == number)
+
+
+def journal(ws: Workspace) -> list[Move]:
+    """What was decided and moved, oldest first."""
+    if not ws.journal.exists():
+        return []
+    moves = []
+    for number, line in enumerate(ws.journal.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            moves.append(Move.model_validate_json(line))
+        except ValueError as error:
+            raise ValueError(f"{ws.journal}:{number}: not a line of the journal: {error}") from error
+    return moves
+
+
+def _append(ws: Workspace, move: Move) -> None:
+    """Add a line: one write to a file opened for appending, and on disk before this returns."""
+    line = json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n"
+    handle = os.open(ws.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _champions(moves: Sequence[Move]) -> list[int]:
+    """The line of champions, each built on the one before; a rollback takes the later ones off it."""
+    line: list[int] = []
+    for move in moves:
+        if move.what == "rollback" and move.version in line:
+            while line[-1] != move.version:
+                line.pop()
+        elif move.what in ("promote", "rollback") and line[-1:] != [move.version]:
+            line.append(move.version)
+    return line
