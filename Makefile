@@ -16,6 +16,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.dev  ## install everything that a developer needs into .venv
+	@echo "$(VENV) is ready."
 
 demo: $(VENV)/.runtime  ## learn two days of the sample stream on the embedded model, in demo/
 	$(BIN)/selfparam demo demo
