@@ -149,4 +149,6 @@ def near_pairs(left: list[str], right: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-SMALL = frozenset("is are was were do does did of in on to at for what which who how when where name called".split())
+SMALL = frozenset(
+    "is are was were do does did of in on to at for what which who how when where name called".split()  # noqa: SIM905
+)
