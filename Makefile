@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench clean
+.PHONY: help setup demo test test-fast lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ format: $(VENV)/.dev  ## let ruff mend and format the code
 
 bench: $(VENV)/.runtime  ## measure again what docs/RESULTS.md reports
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.runtime  ## write docs/SETTINGS.md from the code
+	$(BIN)/python docs/settings.py
 
 clean:  ## remove .venv, demo/, caches and build products
 	rm -rf $(VENV) demo build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

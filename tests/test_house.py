@@ -1,6 +1,7 @@
 """The house rules that no other tool holds: pins, layers, sizes, and that the commands people are told exist."""
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -108,6 +109,13 @@ def test_readme_shows_the_two_commands() -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", document.read_text(encoding="utf-8"))
     assert not [link for link in links if not (document.parent / link).exists()]
+
+
+def test_the_page_of_settings_is_as_the_code_says() -> None:
+    from flows.params import Params
+
+    page = runpy.run_path(str(ROOT / "docs" / "settings.py"))["page"]
+    assert (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8") == page(Params), "renew it: make docs"
 
 
 def test_hooks_fetch_nothing() -> None:
