@@ -110,8 +110,20 @@ class Rejected(Record):
     raw: str
 
 
+class Flagged(Record):
+    """One row that was accepted although it broke an expectation that only warns, such as an e-mail address."""
+
+    line: int
+    id: str
+    expectation: str
+    reason: str
+
+
 class BatchReport(Record):
-    """What validation decided about a batch."""
+    """What validation decided about a batch: `rows` lines came, and each is accepted or in `rejected`.
+
+    `flagged` counts the accepted rows that `flags` has something to say about (one row may have several flags).
+    """
 
     batch: str
     rows: int
@@ -119,6 +131,15 @@ class BatchReport(Record):
     flagged: int
     rejected: tuple[Rejected, ...] = ()
     rejected_whole: str | None = None
+    flags: tuple[Flagged, ...] = ()
+
+
+class HistoryEntry(Record):
+    """An experience that was accepted, in which batch, and the digest by which a copy of it is known again."""
+
+    batch: str
+    digest: str
+    experience: Experience
 
 
 R = TypeVar("R", bound=Record)

@@ -1,0 +1,126 @@
+"""What is measured of every row of a batch before it is judged: lengths, copies, words, personal data.
+
+Plain functions of the rows, the history and the tokenizer. Knows no expectation and no threshold.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from models.records import Experience, Rejected
+from tasks import personal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line that is an experience."""
+
+    line: int
+    raw: str
+    experience: Experience
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """What lengths are measured with and against: `window` tokens for a context, `room` for a question and answer."""
+
+    tokenizer: Tokenizer
+    window: int
+    room: int
+
+    def tokens(self, texts: list[str]) -> list[int]:
+        return [len(encoding) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def measured(
+    rows: list[Row], rejected: list[Rejected], history: Mapping[str, str], ruler: Ruler | None
+) -> "pd.DataFrame":
+    """A row a line, in the order of the lines, with what the expectations look at. Empty: nothing to object to, or
+    the line is unreadable. Of copies, and of rows with one id, the first in the batch is the one to keep."""
+    import pandas as pd
+
+    tokens, pair_tokens = _lengths(rows, ruler)
+    digests: dict[str, str] = dict(history)
+    ids: dict[str, str] = {}
+    found: list[dict[str, Any]] = [{"line": row.line, "unreadable": row.reason} for row in rejected]
+    for row, length, pair_length in zip(rows, tokens, pair_tokens, strict=True):
+        one = row.experience
+        found.append(
+            {
+                "line": row.line,
+                "characters": len(one.text),
+                "copy_of": digests.get(one.digest),
+                "id_taken_by": ids.get(one.id),
+                "tokens": length,
+                "pair_tokens": pair_length,
+                "day": _day(one.occurred_at),
+                "natural": natural_share(one.text),
+            }
+            | personal.find(_all_text(one))
+        )
+        digests.setdefault(one.digest, f"line {row.line}")
+        ids.setdefault(one.id, f"line {row.line}")
+    columns = ["line", "unreadable", "characters", "copy_of", "id_taken_by", "tokens", "pair_tokens", "day", "natural"]
+    frame = pd.DataFrame(found, columns=[*columns, *personal.KINDS], dtype=object)
+    frame["day"] = frame["day"].astype("datetime64[us]")  # microseconds: the years 1 to 9999
+    numbers = ["characters", "tokens", "pair_tokens", "natural"]
+    frame[numbers] = frame[numbers].astype(float)
+    return frame.sort_values("line", ignore_index=True)
+
+
+EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")  # letters, with apostrophes and hyphens inside
+NUMBER = re.compile(r"[\d.,:/%+-]+")
+LONGEST_WORD = 30  # letters; scripts that write without spaces are not held to it
+
+
+def natural_share(text: str) -> float:
+    """Share of the characters that stand in words, in [0, 1]. Punctuation by itself does not count, and a number
+    counts half: a price table is language; a list of numbers, a base64 blob and a line of code are not."""
+    words = others = 0.0
+    for piece in text.split():
+        core = EDGES.sub("", piece)
+        if NUMBER.fullmatch(core):
+            words += len(core) / 2
+            others += len(core) / 2
+        elif WORD.fullmatch(core) and (len(core) <= LONGEST_WORD or not core.isascii()):
+            words += len(core)
+        elif core.isascii():
+            others += len(core)
+        else:  # punctuation and digits stand inside where no spaces are written
+            letters = sum(map(str.isalpha, core))
+            words += letters
+            others += len(core) - letters
+    return words / (words + others) if words else 0.0
+
+
+def _lengths(rows: list[Row], ruler: Ruler | None) -> tuple[list[int | None], list[int | None]]:
+    """Tokens of the context and of the longest question with its longest answer, a row each."""
+    if ruler is None:
+        return [None] * len(rows), [None] * len(rows)
+    pairs = [(row.line, f"{question}\n{answer}") for row in rows for question, answer in _pairs(row.experience)]
+    longest: dict[int, int] = {}
+    for (line, _), length in zip(pairs, ruler.tokens([text for _, text in pairs]), strict=True):
+        longest[line] = max(length, longest.get(line, 0))
+    return [*ruler.tokens([row.experience.text for row in rows])], [longest.get(row.line) for row in rows]
+
+
+def _pairs(one: Experience) -> list[tuple[str, str]]:
+    given = [(pair.question, pair.answer) for pair in one.qa]
+    return given + [(probe.question, answer) for probe in one.probes for answer in probe.answers]
+
+
+def _all_text(one: Experience) -> str:
+    """Everything of an experience that a model or a report could repeat."""
+    return "\n".join([one.id, one.source or "", one.text, *(text for pair in _pairs(one) for text in pair)])
+
+
+def _day(moment: datetime | None) -> datetime | None:
+    return None if moment is None else datetime(moment.year, moment.month, moment.day)

@@ -1,0 +1,238 @@
+"""The stage `validate`: a raw batch in, the experiences that may be learnt out, the rest in quarantine with reasons.
+
+`parse` reads the lines, `check` judges them (pure: an intake calls it as a preview), `validate` does both and writes.
+Nothing is lost: a line that is not blank is accepted or in quarantine. The same batch is always judged the same: no
+clock, and the report holds no time. Knows no model beyond its tokenizer.
+
+Run it: `selfparam stage validate b0001 --parent b0000`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer
+
+from models.files import read_json, write_json, written_aside
+from models.records import BatchReport, Experience, Flagged, HistoryEntry, Rejected, read_records, write_records
+from tasks import intake
+from tasks.measures import Row, Ruler, measured
+from tasks.personal import Policy
+from tasks.report import Outcome, page
+from tasks.workspace import Workspace
+
+log = logging.getLogger("selfparam")
+
+BATCH = "expect_batch_to_be_mostly_valid"  # the expectation on the batch, of which its rows are told when it fails
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class PersonalData(BaseModel):
+    """What becomes of a row that holds personal data or a secret: `quarantine`, `flag` (accepted, and the report
+    says so) or `allow` (not looked at). A model that has learnt a secret cannot be made to forget it by a deletion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    secret: Policy = Field(default="quarantine", description="keys, tokens, passwords")
+    card: Policy = Field(default="quarantine", description="payment card numbers that pass Luhn's check")
+    iban: Policy = Field(default="quarantine", description="bank account numbers with the right check digits")
+    email: Policy = Field(
+        default="flag", description="e-mail addresses; those of a desk are often what is to be learnt"
+    )
+    phone: Policy = Field(default="flag", description="phone numbers, as far as a pattern can tell")
+
+
+class ValidateConfig(BaseModel):
+    """What is expected of a batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: int = Field(default=2048, ge=1, description="most tokens of a context; the model's window also binds")
+    pair_tokens: int = Field(default=256, ge=1, description="room for a question and its answer beside the context")
+    earliest: date = Field(default=date(1900, 1, 1), description="first plausible day of an experience")
+    # A day and not "a week from now": a batch must be judged tomorrow as it was today.
+    latest: date = Field(default=date(2100, 1, 1), description="last plausible day of an experience")
+    least_natural: Share = Field(default=0.5, description="smallest share of a text's characters in words")
+    personal_data: PersonalData = Field(default=PersonalData(), description="what becomes of personal data, by kind")
+    max_failure_rate: Share = Field(
+        default=0.5,
+        description="rows with mistakes, as a share of the rows that are no copies, above which the "
+        "batch is rejected whole; a copy is no mistake of the sender and does not count",
+    )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The judgement on a batch. `outcomes` speak of rows by position, and `lines` gives the line of each."""
+
+    report: BatchReport
+    accepted: tuple[Experience, ...]
+    outcomes: tuple[Outcome, ...]
+    lines: tuple[int, ...]
+
+
+def validate(ws: Workspace, batch: str, parent: str, config: ValidateConfig) -> BatchReport:
+    """Judge `batch` against the history of `parent` and write what became of it."""
+    if not ws.raw(batch).is_file():
+        raise ValueError(f"{ws.raw(batch)} is not there. Take the batch in with `selfparam ingest`, or `dvc pull` it.")
+    entries = read_history(ws, parent)
+    rows, rejected = parse(ws.raw(batch))
+    history = {entry.digest: entry.batch for entry in entries}
+    checked = check(rows, rejected, batch=batch, history=history, ruler=read_ruler(ws, config), config=config)
+    report = checked.report
+    with written_aside(ws.quarantine(batch)) as file:
+        write_records(file, report.rejected)
+    with written_aside(ws.validated(batch)) as folder:
+        folder.mkdir()
+        write_records(folder / "experiences.jsonl", checked.accepted)
+        new = [HistoryEntry(batch=batch, digest=one.digest, experience=one) for one in checked.accepted]
+        write_records(folder / "history.jsonl", [*entries, *new])
+        write_json(folder / "report.json", report.model_dump(mode="json"))
+        (folder / "report.html").write_text(page(report, checked.outcomes, list(checked.lines)), encoding="utf-8")
+    log.info("validate %s %s", batch, summary(report))
+    return report
+
+
+def summary(report: BatchReport) -> str:
+    """The report as one line."""
+    if report.rejected_whole:
+        return f"rejected whole: {report.rejected_whole}"
+    return (
+        f"{report.accepted} of {report.rows} accepted, {report.flagged} flagged, {len(report.rejected)} in quarantine"
+    )
+
+
+def parse(raw_path: Path) -> tuple[list[Row], list[Rejected]]:
+    """The lines that are experiences, and those that are not, each with the reason. Blank lines are skipped."""
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    for number, line in enumerate(intake.read_lines(raw_path), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Row(number, line, intake.experience_of(line)))
+        except ValueError as error:
+            name = "expect_line_to_be_an_experience"
+            rejected.append(
+                Rejected(
+                    line=number, id=intake.id_of(line), expectation=name, reason=str(error), raw=intake.shown(line)
+                )
+            )
+    return rows, rejected
+
+
+def check(
+    rows: list[Row],
+    rejected: list[Rejected],
+    *,
+    batch: str,
+    history: Mapping[str, str],
+    ruler: Ruler | None,
+    config: ValidateConfig,
+) -> Checked:
+    """Judge parsed rows; writes nothing. `history` names the batch that holds a digest already.
+
+    Without a `ruler` (before the base model is there) lengths are not looked at: that is for previews only.
+    """
+    from tasks import expectations  # Great Expectations takes seconds to import
+
+    frame = measured(rows, rejected, history, ruler)
+    limits: dict[str, Any] = {
+        "window": ruler.window if ruler else None,
+        "room": ruler.room if ruler else 0,
+        **config.model_dump(include={"earliest", "latest", "least_natural"}),
+    }
+    policies: Any = config.personal_data.model_dump()
+    outcomes = expectations.judge(frame, expectations.suite(policies, **limits))
+    lines = [int(line) for line in frame["line"]]
+
+    broken: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        for position in outcome.rows:
+            broken.setdefault(position, []).append(outcome)
+    measures: list[Any] = frame.to_dict("records")
+    told = {
+        position: [expectations.REASONS[one.expectation].format(**measures[position] | limits) for one in found]
+        for position, found in broken.items()
+    }
+    by_line = {row.line: row for row in rows}
+    unreadable = {row.line: row for row in rejected}
+    out: list[Rejected] = []
+    flags: list[Flagged] = []
+    accepted: list[Row] = []
+    copies = 0
+    for position, line in enumerate(lines):
+        if line in unreadable:
+            out.append(unreadable[line])
+            continue
+        row, found = by_line[line], broken.get(position, [])
+        fatal = [outcome.expectation for outcome in found if not outcome.warns_only]
+        if fatal:
+            copies += expectations.COPY in fatal
+            out.append(_rejected(row, fatal[0], "; ".join(told[position])))
+            continue
+        accepted.append(row)
+        flags += [
+            Flagged(line=line, id=row.experience.id, expectation=outcome.expectation, reason=reason)
+            for outcome, reason in zip(found, told.get(position, []), strict=True)
+        ]
+    whole = _rejected_whole(len(lines), len(accepted), copies, config.max_failure_rate)
+    if whole:
+        out = sorted([*out, *(_rejected(row, BATCH, whole) for row in accepted)], key=lambda one: one.line)
+        accepted, flags = [], []
+    report = BatchReport(
+        batch=batch,
+        rows=len(lines),
+        accepted=len(accepted),
+        flagged=len({flag.line for flag in flags}),
+        rejected=tuple(out),
+        rejected_whole=whole,
+        flags=tuple(flags),
+    )
+    return Checked(report, tuple(row.experience for row in accepted), tuple(outcomes), tuple(lines))
+
+
+def read_history(ws: Workspace, parent: str) -> list[HistoryEntry]:
+    """Everything that was accepted up to and with `parent`."""
+    path = ws.validated(parent) / "history.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{path} is not there. Bring `{parent}` about first: `dvc repro`, or `dvc pull` it.")
+    return read_records(path, HistoryEntry)
+
+
+def read_ruler(ws: Workspace, config: ValidateConfig) -> Ruler:
+    """The base model's tokenizer, and what its window leaves for a context beside a question and its answer."""
+    base = ws.weights("base")
+    if not (base / "tokenizer.json").is_file():
+        raise ValueError(f"{base / 'tokenizer.json'} is not there. Bring the base about first: `selfparam run`.")
+    shape = read_json(base / "config.json")
+    positions = shape.get("max_position_embeddings") or shape.get("n_positions")
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if not positions:
+        return Ruler(tokenizer, config.max_tokens, config.pair_tokens)
+    room = min(config.pair_tokens, positions // 4)  # a small window is not all given to the question
+    return Ruler(tokenizer, min(config.max_tokens, positions - room), room)
+
+
+def _rejected(row: Row, expectation: str, reason: str) -> Rejected:
+    return Rejected(
+        line=row.line, id=row.experience.id, expectation=expectation, reason=reason, raw=intake.shown(row.raw)
+    )
+
+
+def _rejected_whole(rows: int, accepted: int, copies: int, most: float) -> str | None:
+    """Why the batch is rejected whole, if it is."""
+    fresh, failed = rows - copies, rows - copies - accepted
+    if rows == 0:
+        return "the batch holds no lines"
+    if fresh and failed / fresh > most:
+        return f"{failed} of {fresh} rows have mistakes, more than the share of {most:.0%} that max_failure_rate allows"
+    if accepted == 0:
+        return "nothing in it is new" if not fresh else "no row was accepted"
+    return None
