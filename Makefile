@@ -9,6 +9,9 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 pyt
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
 
+# A dot every three seconds while pip works. It ends with its shell.
+DOTS := { while sleep 3 && kill -0 $$$$; do printf .; done; } 2>/dev/null &
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format bench docs clean
 
@@ -49,13 +52,13 @@ clean:  ## remove .venv, demo/, caches and build products
 
 # Stamps: written when an installation is complete, old as soon as the declared or pinned versions change.
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "Installing selfparam and its dependencies into $(VENV) (some minutes the first time) ..."
-	@$(PIP_INSTALL) -e .
+	@echo "Installing selfparam and its dependencies into $(VENV) (some minutes the first time)"
+	@$(DOTS) $(PIP_INSTALL) -e .; status=$$?; kill $$!; echo; exit $$status
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	@echo "Installing the tools for tests and lint into $(VENV) ..."
-	@$(PIP_INSTALL) -e '.[dev]'
+	@echo "Installing the tools for tests and lint into $(VENV)"
+	@$(DOTS) $(PIP_INSTALL) -e '.[dev]'; status=$$?; kill $$!; echo; exit $$status
 	@touch $@
 
 $(BIN)/pip:

@@ -1,5 +1,6 @@
 """Writes docs/SETTINGS.md from the configuration records: `make docs`. A test holds that it was not forgotten."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -9,22 +10,31 @@ from flows.params import Params
 
 HEAD = """# Settings
 
-What may stand in `params.yaml`, a section a stage. What is left out has its default; a misspelt key is an error.
-This page is written by `make docs` from the code.
+What may stand in `params.yaml`, a section a component. What is left out has its default; a misspelt key is an error.
+This page is written from the code by `make docs`.
 """
+TABLE = "| key | default | meaning |\n| --- | --- | --- |\n"
 
 
-def page(params: type[Params]) -> str:
+def page(params: type[BaseModel]) -> str:
     """The whole page as Markdown."""
-    plain = "| key | default | meaning |\n| --- | --- | --- |\n"
-    singles = [_row(name, field) for name, field in params.model_fields.items() if not _section(field)]
-    parts = [HEAD, plain + "".join(singles)]
-    for name, field in params.model_fields.items():
+    fields = params.model_fields.items()
+    singles = "".join(_row(name, field) for name, field in fields if not _section(field))
+    parts = [HEAD, TABLE + singles]
+    for name, field in fields:
         if section := _section(field):
-            rows = "".join(_row(key, inner) for key, inner in section.model_fields.items())
             said = " ".join((section.__doc__ or "").split())
-            parts.append(f"## {field.alias or name}\n{said}\n\n{plain}{rows}")
+            parts.append(f"## {field.alias or name}\n{said}\n\n{TABLE}{''.join(_rows(section))}")
     return "\n".join(parts)
+
+
+def _rows(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        inner = _section(field)
+        if inner:
+            yield from _rows(inner, f"{prefix}{field.alias or name}.")
+        else:
+            yield _row(f"{prefix}{field.alias or name}", field)
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -33,11 +43,14 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+    default = field.get_default(call_default_factory=True)
+    shown = "required" if field.is_required() else "none" if default is None else f"`{default}`"
     meaning = " ".join((field.description or "").split())
-    return (
-        f"| `{field.alias or name}` | {default.replace('|', chr(92) + '|')} | {meaning.replace('|', chr(92) + '|')} |\n"
-    )
+    return f"| `{name}` | {_cell(shown)} | {_cell(meaning)} |\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
