@@ -1,0 +1,113 @@
+"""Answers of one version to questions: what `selfparam ask` and `selfparam evaluate` call.
+
+A version is `base`, `champion`, a number of the registry or a batch; its weights come from the registry's copy,
+which no stage rewrites. Greedy, so the same question has the same answer.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.settings import register_config
+from models import answers, metrics, model
+from models.files import written_aside
+from models.model import LanguageModel
+from models.records import Experience
+from tasks import registry
+from tasks.workspace import BASE, Workspace
+
+BATCH_SIZE = 32
+KINDS = ("open_book", "closed_book_base", "closed_book")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One probe of an experience file, with three answers."""
+
+    id: str
+    question: str
+    gold: tuple[str, ...]
+    said: dict[str, str]  # by kind
+
+
+def version(ws: Workspace, name: str) -> LanguageModel:
+    """Load a version."""
+    return model.load(registry.resolve(ws, register_config(ws), name))
+
+
+def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:
+    """Answer questions, all with the same context in front of them where one is given."""
+    return answers.answer(
+        lm,
+        questions,
+        [context] * len(questions),
+        max_new_tokens=register_config(ws).max_new_tokens,
+        batch_size=BATCH_SIZE,
+    )
+
+
+def read_questions(path: Path) -> list[dict[str, str]]:
+    """A `{"id", "question"}` a line; a wrong line is named by its number."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            found.append({"id": str(entry["id"]), "question": str(entry["question"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f'{path}:{number}: not {{"id", "question"}}: {error}') from error
+    return found
+
+
+def write_answers(path: Path, asked: Sequence[dict[str, str]], said: Sequence[str]) -> None:
+    """A `{"id", "question", "answer"}` a line."""
+    with written_aside(path.resolve()) as aside:
+        lines = (json.dumps({**q, "answer": a}, ensure_ascii=False) for q, a in zip(asked, said, strict=True))
+        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def examine(ws: Workspace, experiences: Sequence[Experience], name: str) -> list[Examined]:
+    """Every probe of `experiences`: open book and closed book by the base, closed book by version `name`."""
+    probes = [(e, probe) for e in experiences for probe in e.probes]
+    if not probes:
+        raise ValueError("There are no probes in this file: questions with their answers are what is measured.")
+    questions = [probe.question for _, probe in probes]
+    limits = {"max_new_tokens": register_config(ws).max_new_tokens, "batch_size": BATCH_SIZE}
+    base = version(ws, BASE)
+    open_book = answers.answer(base, questions, [e.text for e, _ in probes], **limits)
+    before = answers.answer(base, questions, **limits)
+    del base
+    after = answers.answer(version(ws, name), questions, **limits) if name != BASE else before
+    return [
+        Examined(e.id, probe.question, probe.answers, dict(zip(KINDS, said, strict=True)))
+        for (e, probe), *said in zip(probes, open_book, before, after, strict=True)
+    ]
+
+
+def totals(name: str, found: Sequence[Examined]) -> dict[str, Any]:
+    """The shape that `selfparam evaluate --json` prints: means over the probes, and every answer."""
+    return {
+        "version": name,
+        "probes": len(found),
+        **{kind: _mean([_scores(e.said[kind], e.gold) for e in found]) for kind in KINDS},
+        "answers": [
+            {
+                "id": e.id,
+                "question": e.question,
+                "answers": list(e.gold),
+                **{kind: {"answer": e.said[kind], **_scores(e.said[kind], e.gold)} for kind in KINDS},
+            }
+            for e in found
+        ],
+    }
+
+
+def _scores(said: str, gold: Sequence[str]) -> dict[str, float]:
+    return {"f1": metrics.f1(said, gold), "exact": metrics.exact(said, gold), "contains": metrics.contains(said, gold)}
+
+
+def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(s[key] for s in scores) / len(scores) for key in scores[0]}

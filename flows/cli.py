@@ -1,0 +1,152 @@
+"""The command `selfparam`. Every command is thin: it reads its arguments, calls what does it, and prints.
+
+What is slow to import (torch, Prefect, MLflow, Great Expectations) is imported by the command that needs it.
+"""
+
+# isort: off
+import flows.quiet  # noqa: F401 - first: the libraries read it when they are imported
+
+# isort: on
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows import batches, champion, questions
+from flows.options import AsJson, InWorkspace, console, workspace
+
+app = typer.Typer(
+    name="selfparam",
+    help="A stream of experiences goes in, a model that has learnt them comes out.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+questions.add_to(app)
+champion.add_to(app)
+
+
+@app.command(epilog="Example: [bold]selfparam init my-model[/bold]")
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")]) -> None:
+    """Make a new workspace: git, DVC, params.yaml, dvc.yaml, prefect.yaml, data/, mlflow/."""
+    from flows.init import init as make
+
+    ws, is_new = make(folder)
+    said = "A new workspace" if is_new else "Already a workspace"
+    console.print(
+        f"{said}: [bold]{ws.root}[/bold]\nNext: selfparam -C {folder} ingest FILE…, then selfparam -C {folder} run"
+    )
+
+
+@app.command(epilog="Example: [bold]selfparam ingest notes/ tickets.jsonl[/bold]")
+def ingest(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help=".jsonl, .md or .txt files, or folders of them.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Take files in as the next batch. Tells what will be accepted, what is quarantined and why."""
+    from flows import ingest as intake
+
+    ws = workspace(ctx)
+    taken = intake.ingest(ws, paths)
+    if not taken.is_new:
+        said = f"{taken.batch} holds this content already: nothing was taken."
+        print(json.dumps({"batch": taken.batch, "new": False})) if as_json else console.print(said)
+        return
+    from flows import preview
+
+    report = preview.preview(ws, taken.batch)
+    if as_json:
+        quarantined = [row.model_dump(exclude={"raw"}) for row in report.rejected]
+        print(json.dumps({**report.model_dump(exclude={"rejected"}), "quarantined": quarantined, "new": True}))
+    else:
+        preview.show(report, console)
+
+
+@app.command(epilog="Example: [bold]selfparam run[/bold] (a schedule for it stands in prefect.yaml)")
+def run(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """One round over all that is pending: validate, synthesize, integrate, evaluate, register, gate."""
+    from flows.run import is_idle, run_round
+
+    ws = workspace(ctx)
+    if is_idle(ws):
+        print(json.dumps({"learnt": []})) if as_json else console.print(
+            "Nothing is pending: everything that arrived is learnt."
+        )
+        return
+    learnt = run_round(ws, Console(stderr=True) if as_json else console)
+    if as_json:
+        known = batches.read(ws)
+        print(json.dumps({"learnt": [{"batch": b, "state": batches.state_of(known, b)} for b in learnt]}))
+
+
+@app.command(epilog="Example: [bold]selfparam status --json[/bold]")
+def status(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Batches and their states, the champion, what is pending, and whether all the books agree."""
+    from flows.status import look
+
+    seen = look(workspace(ctx))
+    print(seen.model_dump_json(indent=2)) if as_json else seen.show(console)
+    if not seen.agrees:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: [bold]selfparam demo my-demo[/bold]")
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or the demo's from before.")],
+) -> None:
+    """Learn two days of the bundled sample stream and show what was learnt."""
+    from flows.demo import demo as show
+
+    show(folder, console)
+
+
+@app.command(hidden=True)
+def stage(
+    ctx: typer.Context,
+    name: str,
+    batch: Annotated[str, typer.Argument()] = "base",
+    parent: Annotated[str, typer.Option()] = "base",
+) -> None:
+    """Run one stage here and now: what dvc.yaml calls."""
+    from flows import stages
+
+    stages.run(workspace(ctx), stages.named(name), batch, parent)
+
+
+@app.callback()
+def settings(
+    ctx: typer.Context,
+    folder: InWorkspace = Path("."),
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("selfparam"))
+        raise typer.Exit()
+    ctx.obj = folder
+
+
+def main() -> None:
+    """The console script: errors that a person can mend are one clear line and exit status 1."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(
+            f"[bold red]Error:[/bold red] {str(error).replace('[', chr(92) + '[')}", highlight=False
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped. The next `selfparam run` goes on from here.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

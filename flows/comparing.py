@@ -1,0 +1,100 @@
+"""Two versions side by side, from what evaluation stored: no model is loaded."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.settings import register_config
+from models.files import read_json
+from models.records import Answer, read_records
+from tasks import registry
+from tasks.workspace import BASE, Workspace
+
+SHOWN = (
+    ("on its own batch, contains", ("efficacy", "closed_book", "contains")),
+    ("on all batches so far, contains", ("average", "contains")),
+    ("on all batches so far, F1", ("average", "f1")),
+    ("on all batches so far, log-lik.", ("average", "log_likelihood")),
+    ("forgetting, contains", ("forgetting", "contains")),
+    ("backward transfer, contains", ("backward_transfer", "contains")),
+    ("general ability, accuracy", ("general", "accuracy")),
+    ("perplexity on unrelated text", ("general", "perplexity")),
+    ("KL from the base, nats per token", ("general", "kl_from_base")),
+    ("drift of the weights", ("drift", "relative_l2")),
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One probe that the two answer differently."""
+
+    batch: str
+    question: str
+    gold: tuple[str, ...]
+    a: str
+    b: str
+
+
+def batch_of(ws: Workspace, name: str) -> str:
+    """The batch that `base`, `champion`, a version's number or a batch's name stands for."""
+    if name == BASE or ws.metrics(name).exists():
+        return name
+    found = registry.find(ws, register_config(ws), name)
+    if found is None:
+        raise ValueError(f"There is no version {name}. `selfparam status` lists them.")
+    return found.batch
+
+
+def stored_answers(ws: Workspace, batch: str, other: str) -> dict[tuple[str, str, str], Answer]:
+    """What a version answered to the probes that it was asked, by batch, experience and question."""
+    path = ws.evaluation(batch) / "answers.jsonl"
+    if batch == BASE:  # the base was asked every version's probes, as its reference
+        path = ws.evaluation(other) / "base.jsonl"
+    if not path.exists():
+        raise ValueError(f"{path} is not there. `dvc pull` brings it, or `selfparam run` evaluates {batch}.")
+    return {(a.batch, a.experience, a.question): a for a in read_records(path, Answer)}
+
+
+def differences(ws: Workspace, a: str, b: str) -> tuple[int, list[Difference]]:
+    """How many probes both were asked, and those that they answer differently."""
+    said_a, said_b = stored_answers(ws, a, b), stored_answers(ws, b, a)
+    common = [key for key in said_a if key in said_b]
+    return len(common), [
+        Difference(key[0], key[2], said_a[key].answers, said_a[key].answer, said_b[key].answer)
+        for key in common
+        if said_a[key].answer != said_b[key].answer
+    ]
+
+
+def figures(ws: Workspace, batch: str) -> dict[str, float | None]:
+    """The figures that are compared, None where a version has none (the base has learnt nothing)."""
+    found = read_json(ws.metrics(batch))
+    return {title: _at(found, path) for title, path in SHOWN}
+
+
+def _at(value: Any, path: tuple[str, ...]) -> float | None:
+    for key in path:
+        if not isinstance(value, dict) or value.get(key) is None:
+            return None
+        value = value[key]
+    return float(value)
+
+
+def show(ws: Workspace, a: str, b: str, console: Console) -> None:
+    """For people."""
+    table = Table(title="Metrics", title_justify="left")
+    for name in ("", a, b):
+        table.add_column(name, justify="right" if name else "left")
+    left, right = figures(ws, a), figures(ws, b)
+    for title in left:
+        table.add_row(title, *("-" if v is None else f"{v:.3f}" for v in (left[title], right[title])))
+    console.print(table)
+    asked, found = differences(ws, a, b)
+    answered = Table(title=f"{len(found)} of {asked} probes are answered differently", title_justify="left")
+    for name in ("batch", "question", "right", a, b):
+        answered.add_column(name, overflow="fold")
+    for d in found:
+        answered.add_row(d.batch, *(text.replace("[", r"\[") for text in (d.question, d.gold[0], d.a, d.b)))
+    console.print(answered)

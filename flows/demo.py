@@ -1,0 +1,9 @@
+"""The demo."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+
+def demo(folder: Path, console: Console) -> None:
+    raise ValueError("not yet")

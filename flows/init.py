@@ -1,0 +1,55 @@
+"""A new workspace: the files that every workspace shares, copied from one place, and a git repository around them."""
+
+import shutil
+from pathlib import Path
+
+from flows import batches, git
+from tasks.workspace import Workspace
+
+SHARED = (
+    "dvc.yaml",
+    "params.yaml",
+    "prefect.yaml",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    "data/.gitignore",
+    "mlflow/.gitignore",
+)
+GITIGNORE = ".prefect/\n.venv/\n"
+
+
+def template(name: str) -> Path:
+    """A file or folder that comes with the program: beside this module in a wheel, else the repository's own."""
+    packaged = Path(__file__).parent / "template" / name
+    return packaged if packaged.exists() else Path(__file__).parent.parent / name
+
+
+def init(folder: Path) -> tuple[Workspace, bool]:
+    """Make a workspace; where it is one already, only what is missing. Returns it, and whether it is new."""
+    ws = Workspace(folder.resolve())
+    is_new = not ws.batches.exists()
+    if is_new and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and no workspace. Name a new folder, or empty this one.")
+    made = [name for name in SHARED if _copied(name, ws.root)]
+    for name, text in ((".gitignore", GITIGNORE),):
+        if not (ws.root / name).exists():
+            (ws.root / name).write_text(text, encoding="utf-8")
+            made.append(name)
+    ws.raw_folder.mkdir(parents=True, exist_ok=True)
+    if is_new:  # last: a folder that has it is a whole workspace
+        batches.write(ws, batches.Batches())
+        made.append(ws.batches.name)
+    git.start(ws.root)
+    if is_new:
+        git.commit(ws.root, "A new workspace", tuple(made))
+    return ws, is_new
+
+
+def _copied(name: str, root: Path) -> bool:
+    target = root / name
+    if target.exists():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(template(name), target)
+    return True

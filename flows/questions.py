@@ -1,0 +1,134 @@
+"""The commands that ask: `ask`, `evaluate` and `compare`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.options import AsJson, console, workspace
+
+Version = Annotated[
+    str, typer.Option("--version", metavar="VERSION", help="base, champion, a version's number or a batch's name.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(epilog='Example: [bold]selfparam ask "Who runs the night ferry?" --version champion[/bold]')(ask)
+    app.command(epilog="Example: [bold]selfparam evaluate day-1.jsonl --version champion --json[/bold]")(evaluate)
+    app.command(epilog="Example: [bold]selfparam compare base champion[/bold]")(compare)
+
+
+def ask(
+    ctx: typer.Context,
+    question: Annotated[
+        str | None, typer.Argument(help="One question. Without it: a line each from the input.")
+    ] = None,
+    version: Version = "champion",
+    context: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A text to read first.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help='A file with {"id", "question"} a line.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help='Where {"id", "question", "answer"} a line are written to.')] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One answer, or a file of questions answered in batches. Greedy: the same question has the same answer."""
+    from flows import answering
+
+    if (questions is None) != (out is None) or (questions is not None and question is not None):
+        raise ValueError("Give one QUESTION, or --questions FILE.jsonl together with --out FILE.jsonl.")
+    ws = workspace(ctx)
+    text = context.read_text(encoding="utf-8") if context else None
+    asked = answering.read_questions(questions) if questions else []
+    lm = answering.version(ws, version)
+    if questions and out:
+        answering.write_answers(out, asked, answering.ask(ws, lm, [q["question"] for q in asked], text))
+        console.print(f"{len(asked)} answers by {version} in {out}")
+        return
+    for line in [question] if question is not None else _typed():
+        said = answering.ask(ws, lm, [line], text)[0]
+        print(
+            json.dumps({"version": version, "question": line, "answer": said}, ensure_ascii=False) if as_json else said
+        )
+
+
+def evaluate(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An experience file with probes.")],
+    version: Version = "champion",
+    as_json: AsJson = False,
+) -> None:
+    """Efficacy on any experience file: open book by the base, closed book by the base and by that version."""
+    from flows import answering
+    from tasks import intake
+
+    ws = workspace(ctx)
+    found = answering.totals(version, answering.examine(ws, intake.experiences(file), version))
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    table = Table(title=f"{found['probes']} probes, version {version}", title_justify="left")
+    for name in ("question", "right", "open book, base", "closed book, base", f"closed book, {version}"):
+        table.add_column(name, overflow="fold")
+    for probe in found["answers"]:
+        row = (probe["question"], probe["answers"][0], *(_marked(probe[kind]) for kind in answering.KINDS))
+        table.add_row(*row)
+    table.add_section()
+    totals = [found[kind] for kind in answering.KINDS]
+    for key, name in (("f1", "F1"), ("exact", "exact"), ("contains", "contains")):
+        table.add_row(f"[bold]{name}[/bold]", "", *(f"{total[key]:.2f}" for total in totals))
+    console.print(table)
+
+
+def compare(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help="base, champion, a version's number or a batch's name.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Two versions side by side: metrics, and what each answers to the probes where they differ."""
+    from flows import comparing
+
+    ws = workspace(ctx)
+    first, second = comparing.batch_of(ws, a), comparing.batch_of(ws, b)
+    if not as_json:
+        comparing.show(ws, first, second, console)
+        return
+    asked, found = comparing.differences(ws, first, second)
+    print(
+        json.dumps(
+            {
+                "a": {"version": first, "figures": comparing.figures(ws, first)},
+                "b": {"version": second, "figures": comparing.figures(ws, second)},
+                "probes": asked,
+                "differences": [asdict(d) for d in found],
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+    )
+
+
+def _typed() -> Iterator[str]:
+    """Questions a line each: typed by a person until an empty line, or read from a pipe until its end."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    while True:
+        try:
+            line = console.input("[bold]? [/bold]").strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line
+
+
+def _marked(said: dict[str, str | float]) -> str:
+    text = str(said["answer"]).replace("[", r"\[")
+    return f"[green]{text}[/green]" if said["contains"] else text

@@ -1,0 +1,118 @@
+"""The steps of a round, with no scheduler in them: what is next, one stage, the verdict, the books.
+
+`flows.update` tells the story in Prefect's words; everything here can be called and tested without it.
+"""
+
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from flows import batches, dvc, git
+from flows.params import Params
+from models.files import read_json
+from models.records import BatchReport
+from tasks import gate, registry
+from tasks.gate import Verdict
+from tasks.register import register as register_version
+from tasks.registry import RegisteredVersion
+from tasks.workspace import BASE, Workspace
+
+log = logging.getLogger("selfparam")
+
+
+def take_in(ws: Workspace) -> None:
+    """Let DVC track what has arrived since it last did (an intake beside a round leaves that to the round)."""
+    if any(ws.raw_folder.glob("*.jsonl")):
+        dvc.track_raw(ws.root)
+
+
+def begin_next(ws: Workspace, params: Params) -> str | None:
+    """The batch to work on: one that a killed round left, else the oldest pending one, entered with its parent."""
+    known = batches.read(ws)
+    if known.unfinished:
+        return known.unfinished[0]
+    waiting = batches.pending(ws, known)
+    if not waiting:
+        return None
+    batches.write(ws, known.begun(waiting[0], parent=champions_batch(ws, params)))
+    return waiting[0]
+
+
+def champions_batch(ws: Workspace, params: Params) -> str:
+    """What the next batch is learnt on top of: the registry's champion; where a registry knows none (a clone whose
+    registry lies elsewhere), the last batch that the gate let in."""
+    champion = registry.champion(ws, params.register_)
+    return champion.batch if champion else batches.read(ws).last_accepted
+
+
+def parent_of(ws: Workspace, batch: str) -> str:
+    return batches.read(ws).batches[batch].parent
+
+
+def stage(ws: Workspace, name: str, batch: str = BASE) -> None:
+    """Bring one DVC stage up to date; its lines go to the log as they come."""
+    title = f"{name} {batch}".removesuffix(f" {BASE}")
+    step = name if batch == BASE else f"{name}@{batch}"
+    started = time.monotonic()
+    log.info("started", extra={"stage": title})
+    dvc.run_stage(ws.root, step, lambda line: log.info(line, extra={"stage": title}))
+    log.info("done in %.0f s", time.monotonic() - started, extra={"stage": title, "is_done": True})
+
+
+def report_of(ws: Workspace, batch: str) -> BatchReport:
+    """What validation decided."""
+    return BatchReport.model_validate(read_json(ws.validated(batch) / "report.json"))
+
+
+def leave_out(ws: Workspace, batch: str, reason: str) -> None:
+    """Take a batch that validation rejected whole out of the graph; what it was stays in `rejected:`."""
+    batches.write(ws, batches.read(ws).rejected_whole(batch, reason))
+    log.info("%s was rejected whole: %s", batch, reason)
+
+
+def metrics_of(ws: Workspace, version: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(ws.metrics(version))
+    return found
+
+
+def register(ws: Workspace, batch: str, params: Params) -> RegisteredVersion:
+    """Record run and version in the tracker. Done twice it finds the version that is there."""
+    title = f"register {batch}"
+    started = time.monotonic()
+    log.info("started", extra={"stage": title})
+    version = register_version(ws, batch, parent_of(ws, batch), params.register_, params.recorded())
+    took = time.monotonic() - started
+    log.info("version %d, done in %.0f s", version.number, took, extra={"stage": title, "is_done": True})
+    return version
+
+
+def decide(ws: Workspace, batch: str, params: Params) -> Verdict:
+    """The gate: this batch's version against the base and against the champion that it was learnt on top of."""
+    parent = parent_of(ws, batch)
+    champion = metrics_of(ws, parent) if parent != BASE else {}
+    return gate.decide(metrics_of(ws, batch), metrics_of(ws, BASE), champion, params.gate)
+
+
+def settle(
+    ws: Workspace, version: RegisteredVersion, verdict: Verdict, params: Params, *, who: str, at: datetime
+) -> None:
+    """Write the verdict down: registry and journal first (idempotent), then `batches.yaml`, which ends the batch."""
+    registry.settle(
+        ws, params.register_, version.number, accepted=verdict.accepted, reasons=verdict.reasons, who=who, at=at
+    )
+    batches.write(ws, batches.read(ws).ended(version.batch, "accepted" if verdict.accepted else "refused"))
+    log.info(
+        "%s: the gate %s version %d: %s",
+        version.batch,
+        "accepted" if verdict.accepted else "REFUSED",
+        version.number,
+        "; ".join(verdict.reasons) or "no objection",
+    )
+
+
+def keep_books(ws: Workspace, message: str, params: Params) -> None:
+    """Commit the files that the round owns, where `run.commit` says so."""
+    take_in(ws)
+    if params.run.commit and git.commit(ws.root, message):
+        log.info("committed: %s", message)

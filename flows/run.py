@@ -1,0 +1,58 @@
+"""Starting a round from the command line: whether there is anything to do, the API to report to, what a person sees."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from flows import batches, locks, progress, server
+from tasks.workspace import Workspace
+
+
+def is_idle(ws: Workspace) -> bool:
+    """Whether there is nothing pending and nothing half done. Answers at once: nothing heavy is imported."""
+    known = batches.read(ws)
+    return not known.unfinished and not batches.pending(ws, known)
+
+
+def run_round(ws: Workspace, console: Console) -> list[str]:
+    """One round, shown on `console`. Returns the batches that it finished."""
+    with locks.held(ws.root, "round"):  # said before Prefect is started; the flow takes it again for itself
+        pass
+    console.print("Starting the round (Prefect) …", style="dim")
+    # Prefect's own lines go to its database; on the terminal they would tear the progress display
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    with server.reachable(ws.root):
+        from prefect.exceptions import CancelledRun
+        from prefect.logging.handlers import APILogHandler
+
+        from flows.update import update
+
+        with progress.shown(console):
+            try:
+                learnt: list[str] = update(str(ws.root))
+            except CancelledRun as busy:
+                raise locks.Busy(str(busy)) from None
+            finally:
+                APILogHandler().flush()  # before its server is gone
+    say_what_came(ws, learnt, console)
+    return learnt
+
+
+def say_what_came(ws: Workspace, learnt: list[str], console: Console) -> None:
+    """A line a batch: what the gate said, or why validation rejected it."""
+    known = batches.read(ws)
+    for batch in learnt:
+        if batch in known.rejected:
+            console.print(f"{batch}: [yellow]rejected whole[/yellow]: {known.rejected[batch].reason}")
+        elif known.batches[batch].state == "refused":
+            console.print(f"{batch}: [yellow]refused by the gate[/yellow]; the champion stays. Why: journal.jsonl")
+        else:
+            console.print(f"{batch}: [green]accepted[/green], champion now")
+    if not learnt:
+        console.print("Nothing was pending.")
+
+
+def history(root: Path) -> str:
+    """The command that shows the rounds of a workspace in Prefect's UI."""
+    return f"PREFECT_HOME={root / '.prefect'} prefect server start"

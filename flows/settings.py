@@ -1,0 +1,46 @@
+"""`params.yaml` as it stands, and single sections of it checked.
+
+A stage reads its own section and nothing else; `flows.params` composes and checks the whole at the start of a round,
+and with it imports torch.
+"""
+
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tasks.registry import RegisterConfig
+from tasks.workspace import Workspace
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def read(ws: Workspace) -> dict[str, Any]:
+    """The file as it stands."""
+    try:
+        found = yaml.safe_load(ws.params.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{ws.params} is not YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{ws.params} holds no sections.")
+    return found
+
+
+def section(ws: Workspace, name: str, config: type[C]) -> C:
+    """One section, checked."""
+    return checked(ws, config, read(ws).get(name) or {}, name)
+
+
+def checked(ws: Workspace, config: type[C], values: Any, name: str = "") -> C:
+    """`values` as a configuration; a wrong one is named with its place in the file."""
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        prefix = [name] if name else []
+        wrong = "; ".join(f"{'.'.join(map(str, [*prefix, *e['loc']]))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"{ws.params}: {wrong}. Correct it and start again.") from error
+
+
+def register_config(ws: Workspace) -> RegisterConfig:
+    """Where runs and versions are recorded."""
+    return section(ws, "register", RegisterConfig)

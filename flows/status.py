@@ -1,0 +1,120 @@
+"""What a workspace holds, and whether its books agree: `batches.yaml`, data, weights, registry, `dvc.lock`."""
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from flows import batches, dvc
+from tasks.workspace import BASE, Workspace
+
+
+class BatchStatus(BaseModel):
+    """One batch: `state` is accepted, refused, rejected, unfinished or pending."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: str
+    state: str
+    parent: str | None
+    version: int | None
+    reason: str | None = None
+
+
+class Status(BaseModel):
+    """The whole answer of `selfparam status`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    workspace: str
+    champion: int | None
+    champion_batch: str
+    pending: list[str]
+    batches: list[BatchStatus]
+    disagreements: list[str]
+
+    @property
+    def agrees(self) -> bool:
+        return not self.disagreements
+
+    def show(self, console: Console) -> None:
+        """For people."""
+        table = Table(title=f"{self.workspace}", title_justify="left")
+        for name in ("batch", "state", "learnt on top of", "version", ""):
+            table.add_column(name)
+        colours = {
+            "accepted": "green",
+            "refused": "yellow",
+            "rejected": "yellow",
+            "unfinished": "cyan",
+            "pending": "cyan",
+        }
+        for b in self.batches:
+            is_champion = b.version is not None and b.version == self.champion
+            table.add_row(
+                b.batch,
+                f"[{colours[b.state]}]{b.state}[/]",
+                b.parent or "",
+                "" if b.version is None else str(b.version),
+                "champion" if is_champion else (b.reason or ""),
+            )
+        console.print(table)
+        who = (
+            f"version {self.champion} ({self.champion_batch})" if self.champion else "none yet: the base model answers"
+        )
+        console.print(f"Champion: {who}")
+        console.print(f"Pending: {', '.join(self.pending) or 'nothing'}")
+        if self.agrees:
+            console.print("[green]Data, weights, registry and dvc.lock agree.[/green]")
+        for line in self.disagreements:
+            console.print(f"[red]Disagree:[/red] {line}")
+
+
+def look(ws: Workspace) -> Status:
+    """Look at a workspace and change nothing."""
+    from flows.settings import register_config
+    from tasks import registry
+
+    known = batches.read(ws)
+    waiting = batches.pending(ws, known)
+    versions = registry.versions(ws, register_config(ws))
+    numbers = {version.batch: version.number for version in versions}  # the newest of a batch stays
+    champion = next((v for v in versions if registry.CHAMPION in v.aliases), None)
+    listed = [
+        BatchStatus(batch=name, state=entry.state or "unfinished", parent=entry.parent, version=numbers.get(name))
+        for name, entry in known.batches.items()
+    ]
+    listed += [
+        BatchStatus(batch=name, state="rejected", parent=entry.parent, version=None, reason=entry.reason)
+        for name, entry in known.rejected.items()
+    ]
+    listed += [BatchStatus(batch=name, state="pending", parent=None, version=None) for name in waiting]
+    return Status(
+        workspace=str(ws.root),
+        champion=champion.number if champion else None,
+        champion_batch=champion.batch if champion else BASE,
+        pending=waiting,
+        batches=sorted(listed, key=lambda b: int(b.batch[1:])),
+        disagreements=[*_missing(ws, known, numbers), *_unlike_dvc(ws)],
+    )
+
+
+def _missing(ws: Workspace, known: batches.Batches, numbers: dict[str, int]) -> list[str]:
+    found = []
+    there = set(batches.arrived(ws))
+    for name, entry in known.batches.items():
+        if name not in there:
+            found.append(f"{name} is in batches.yaml, and data/raw/{name}.jsonl is gone (`dvc checkout` or `dvc pull`)")
+        if entry.state is None:
+            continue  # being worked on: the next round completes it
+        if not ws.weights(name).is_dir():
+            found.append(f"{name} is {entry.state}, and data/weights/{name} is gone (`dvc checkout`, or `dvc repro`)")
+        if name not in numbers:
+            found.append(f"{name} is {entry.state}, and the registry knows no version of it (`selfparam run` mends it)")
+    return found
+
+
+def _unlike_dvc(ws: Workspace) -> list[str]:
+    if not (ws.root / "dvc.lock").exists():
+        return []
+    said = dvc.status(ws.root)
+    return [f"dvc.lock: {line}" for line in said.splitlines()]

@@ -1,0 +1,128 @@
+"""What the metrics of the versions say, as rows: for the demo's table, the round's artifact and `compare`.
+
+It reads `data/metrics` and `data/evaluation`; it loads no model and asks no tracker.
+"""
+
+import csv
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from flows import batches
+from models.files import read_json
+from tasks.gate import Verdict
+from tasks.registry import RegisteredVersion
+from tasks.workspace import BASE, Workspace
+
+Scores = dict[str, float]
+SHOWN = (("f1", "F1"), ("contains", "contains"), ("log_likelihood", "log-lik."))
+
+
+@dataclass(frozen=True)
+class Row:
+    """How well one batch is known: by the base with the text in front of it, before it was learnt, after, and now."""
+
+    batch: str
+    probes: int
+    open_book: Scores
+    before: Scores
+    after: Scores
+    now: Scores | None
+
+
+def lineage(ws: Workspace, version: str) -> list[str]:
+    """The batches that a version has learnt, oldest first."""
+    known = batches.read(ws).batches
+    line: list[str] = []
+    while version != BASE and version in known:
+        line.append(version)
+        version = known[version].parent
+    return line[::-1]
+
+
+def rows(ws: Workspace, version: str) -> list[Row]:
+    """A row a batch that `version` has learnt; `now` is what `version` knows of it today."""
+    matrix = read_matrix(ws, version)
+    found = []
+    for batch in lineage(ws, version):
+        efficacy = read_json(ws.metrics(batch))["efficacy"]
+        found.append(
+            Row(
+                batch,
+                efficacy["probes"],
+                efficacy["open_book"],
+                efficacy["closed_book_before"],
+                efficacy["closed_book"],
+                matrix.get((version, batch)),
+            )
+        )
+    return found
+
+
+def read_matrix(ws: Workspace, version: str) -> dict[tuple[str, str], Scores]:
+    """The matrix of version against batch, `(version, batch)` to scores; empty where there is none."""
+    path = ws.evaluation(version) / "matrix.csv"
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {
+            (row["version"], row["batch"]): {key: float(row[key]) for key, _ in SHOWN if row[key]}
+            for row in csv.DictReader(lines)
+        }
+
+
+def as_table(found: list[Row]) -> Table:
+    """For a terminal."""
+    table = Table(title="What was learnt, by questions kept out of training", title_justify="left")
+    table.add_column("batch")
+    table.add_column("probes", justify="right")
+    for name in ("open book\n(upper bound)", "closed book\nbefore", "closed book\nafter", "now\n(retention)"):
+        table.add_column(name, justify="right")
+    table.add_row("", "", *["[dim]F1 · contains · log-lik.[/dim]"] * 4)
+    for row in found:
+        table.add_row(row.batch, str(row.probes), *(cell(s) for s in (row.open_book, row.before, row.after, row.now)))
+    return table
+
+
+def cell(scores: Scores | None) -> str:
+    """F1, containment and log-likelihood in one cell."""
+    if not scores:
+        return "-"
+    return " · ".join("-" if scores.get(key) is None else f"{scores[key]:.2f}" for key, _ in SHOWN)
+
+
+def general_line(metrics: dict[str, Any]) -> str:
+    """General ability before and after, in one sentence."""
+    general = metrics["general"]
+    return (
+        f"General ability: {general['accuracy_base']:.2f} before, {general['accuracy']:.2f} after, "
+        f"of {general['facts']} simple facts; perplexity on unrelated text {general['perplexity_base']:.1f} before, "
+        f"{general['perplexity']:.1f} after; KL from the base {general['kl_from_base']:.3f} nats per token."
+    )
+
+
+def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> str:
+    """For Prefect's artifact of a round: the table, the verdict and where to look."""
+    head = "| batch | probes | open book | before | after | now |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+    body = "".join(
+        f"| {r.batch} | {r.probes} | {cell(r.open_book)} | {cell(r.before)} | {cell(r.after)} | {cell(r.now)} |\n"
+        for r in rows(ws, version.batch)
+    )
+    said = "accepted" if verdict.accepted else "refused"
+    reasons = "".join(f"- {reason}\n" for reason in verdict.reasons)
+    links = "".join(
+        f"- [{name}]({path.as_uri()})\n"
+        for name, path in (
+            ("validation report", ws.validated(version.batch) / "report.html"),
+            ("evaluation and plots", ws.evaluation(version.batch)),
+            ("training curve", ws.training(version.batch)),
+            ("metrics", ws.metrics(version.batch)),
+        )
+    )
+    return (
+        f"# {version.batch}: version {version.number} {said}\n\n"
+        f"Scores: F1 · contains · log-likelihood.\n\n{head}{body}\n"
+        f"{general_line(read_json(ws.metrics(version.batch)))}\n\n## The gate\n\n{reasons}\n## Look\n\n{links}"
+        f"- MLflow run `{version.run_id}`\n"
+    )

@@ -1,0 +1,98 @@
+"""One round: all that has arrived is validated, synthesised, integrated, evaluated, registered and judged.
+
+A task run a stage, and each runs exactly one DVC stage: Prefect brings schedule, history and notifications, DVC
+brings order, caching and lineage. Started by `selfparam run`, or by the schedule of `prefect.yaml`.
+"""
+
+# isort: off
+import flows.quiet  # noqa: F401 - first: the libraries read it when they are imported
+
+# isort: on
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled, State
+
+from flows import batches, git, locks, params, round, tables
+from flows.params import Params
+from flows.stages import Stage
+from tasks.gate import Verdict
+from tasks.registry import RegisteredVersion
+from tasks.workspace import BASE, Workspace
+
+
+@flow(name="update", description="One round over all that has arrived.", log_prints=False)
+def update(workspace: str | None = None) -> "State[Any] | list[str]":
+    """Run a round in `workspace` (default: where it is started). Returns the batches that it finished."""
+    ws = Workspace(batches.find_root(Path(workspace or ".")))
+    try:
+        with locks.held(ws.root, "round"):
+            return learn_all(ws, params.read(ws))
+    except locks.Busy as busy:  # a schedule that is faster than its rounds must not pile them up
+        return Cancelled(message=str(busy))
+
+
+def learn_all(ws: Workspace, settings: Params) -> list[str]:
+    """Batch after batch, beginning with the one that a killed round left; what arrives meanwhile is taken along."""
+    round.take_in(ws)
+    STAGES["base"](ws, BASE)
+    learnt = []
+    while batch := round.begin_next(ws, settings):
+        learn(ws, batch, settings)
+        learnt.append(batch)
+    return learnt
+
+
+def learn(ws: Workspace, batch: str, settings: Params) -> None:
+    """One batch's way through."""
+    STAGES["validate"](ws, batch)
+    if reason := round.report_of(ws, batch).rejected_whole:
+        round.leave_out(ws, batch, reason)
+        round.keep_books(ws, f"{batch}: rejected whole", settings)
+        return
+    STAGES["synthesize"](ws, batch)
+    STAGES["integrate"](ws, batch)
+    STAGES["evaluate"](ws, batch)
+    version = register(ws, batch, settings)
+    verdict = gate(ws, version, settings)
+    tell(ws, version, verdict)
+    round.keep_books(ws, f"{batch}: {'accepted' if verdict.accepted else 'refused'}", settings)
+
+
+def _stage(name: Stage) -> "Task[[Workspace, str], None]":
+    # what a stage makes of what, and whether it need run at all, is DVC's affair: no cache of Prefect's here
+    @task(name=name, task_run_name=f"{name} {{batch}}", cache_policy=NO_CACHE)
+    def run(ws: Workspace, batch: str) -> None:
+        round.stage(ws, name, batch)
+
+    return run
+
+
+STAGES = {name: _stage(name) for name in ("base", "validate", "synthesize", "integrate", "evaluate")}
+
+
+@task(name="register", task_run_name="register {batch}", cache_policy=NO_CACHE)
+def register(ws: Workspace, batch: str, settings: Params) -> RegisteredVersion:
+    """A run and a version in MLflow; nobody answers from it yet."""
+    return round.register(ws, batch, settings)
+
+
+@task(name="gate", task_run_name="gate {version.batch}", cache_policy=NO_CACHE)
+def gate(ws: Workspace, version: RegisteredVersion, settings: Params) -> Verdict:
+    """The verdict, and where it is yes the champion's alias moves: the last thing that happens to a version."""
+    verdict = round.decide(ws, version.batch, settings)
+    round.settle(ws, version, verdict, settings, who=git.person(ws.root), at=datetime.now(UTC))
+    return verdict
+
+
+def tell(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> None:
+    """The round's artifact in Prefect: what was learnt, what the gate said, and where to look."""
+    create_markdown_artifact(
+        key=f"round-{version.batch}",
+        markdown=tables.as_markdown(ws, version, verdict),
+        description=f"{version.batch}: version {version.number}, {'accepted' if verdict.accepted else 'refused'}",
+    )
