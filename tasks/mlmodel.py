@@ -23,12 +23,13 @@ _NOT_TOKENIZER = {"config.json", "generation_config.json", "provenance.json"}
 _CHAT, _COMPLETIONS = "llm/v1/chat", "llm/v1/completions"
 
 
-def lay_out(weights: Path, folder: Path, *, max_new_tokens: int, model_id: str, run_id: str) -> None:
+def lay_out(weights: Path, folder: Path, *, max_new_tokens: int, dtype: str, model_id: str, run_id: str) -> None:
     """Fill `folder` with links to `weights` and the files that MLflow needs to open them.
 
     With `mlflow.transformers.load_model` it becomes a text-generation pipeline, with `mlflow.pyfunc.load_model` a
     function from `{"messages": [{"role": "user", "content": question}]}` to an OpenAI-shaped reply. A model without
-    a chat template takes `{"prompt": "Question: …\\nAnswer:"}` instead. Both answer greedily.
+    a chat template takes `{"prompt": "Question: …\\nAnswer:"}` instead. Both answer greedily, computing in `dtype`
+    whatever the weights are stored in.
     """
     pickled = [file.name for file in weights.rglob("*") if file.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
     if pickled or not any(weights.glob("*.safetensors")):
@@ -41,7 +42,7 @@ def lay_out(weights: Path, folder: Path, *, max_new_tokens: int, model_id: str, 
             _link(folder / "components" / "tokenizer" / name, file)
     _write_generation(weights, folder / MODEL / "generation_config.json", max_new_tokens)
     _write_environment(folder)
-    _write_mlmodel(weights, folder, max_new_tokens=max_new_tokens, model_id=model_id, run_id=run_id)
+    _write_mlmodel(weights, folder, max_new_tokens=max_new_tokens, dtype=dtype, model_id=model_id, run_id=run_id)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -73,7 +74,7 @@ def _write_environment(folder: Path) -> None:
     (folder / "conda.yaml").write_text(yaml.safe_dump(conda), encoding="utf-8")
 
 
-def _write_mlmodel(weights: Path, folder: Path, *, max_new_tokens: int, model_id: str, run_id: str) -> None:
+def _write_mlmodel(weights: Path, folder: Path, *, max_new_tokens: int, dtype: str, model_id: str, run_id: str) -> None:
     config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
     chat = _has_chat_template(weights)
     task = _CHAT if chat else _COMPLETIONS
@@ -83,7 +84,6 @@ def _write_mlmodel(weights: Path, folder: Path, *, max_new_tokens: int, model_id
         else ModelSignature(inputs=llm.COMPLETIONS_MODEL_INPUT_SCHEMA, outputs=llm.COMPLETIONS_MODEL_OUTPUT_SCHEMA)
     )
     described = Model(run_id=run_id, model_id=model_id, signature=signature, metadata={"task": task})
-    dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
     described.add_flavor(
         "transformers",
         transformers_version=version("transformers"),

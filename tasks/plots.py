@@ -150,9 +150,9 @@ def plot_efficacy(metrics: Sequence[Mapping[str, Any]], png: Path, vega: Path, *
 
 
 _NAMES = {
-    "contains": "answers with the gold answer in them",
+    "contains": "contains the gold answer",
     "f1": "token F1",
-    "exact": "exact answers",
+    "exact": "is the gold answer",
     "loss": "loss",
     "kl_new": "KL, new experiences",
     "kl_unrelated": "KL, unrelated text",
@@ -185,7 +185,7 @@ def _draw_retention(table: pd.DataFrame, references: int, png: Path, measure: st
     axes.set_yticks([i + 0.5 for i in range(rows)], [str(batch) for batch in table.index])
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(f"{_NAMES.get(measure, measure)} (0 to 1), by version", color=_INK, fontsize=9, labelpad=8)
+    axes.set_xlabel(f"{_NAMES.get(measure, measure)}, by version", color=_INK, fontsize=9, labelpad=8)
     axes.set_ylabel("questions about", color=_INK)
     axes.tick_params(length=0, colors=_INK)
     for spine in axes.spines.values():

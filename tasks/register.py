@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import math
-import os
+import platform
 import subprocess
 import sys
 import time
@@ -136,7 +136,14 @@ def _record(
         with TemporaryDirectory(prefix="selfparam-register-") as folder:
             _log_files(mlflow, run, ws, batch, Path(folder))
             layout = Path(folder) / "version"
-            mlmodel.lay_out(ws.weights(batch), layout, max_new_tokens=config.max_new_tokens, model_id=model, run_id=run)
+            mlmodel.lay_out(
+                ws.weights(batch),
+                layout,
+                max_new_tokens=config.max_new_tokens,
+                dtype=config.answer_dtype,
+                model_id=model,
+                run_id=run,
+            )
             mlflow.log_model_artifacts(model, str(layout))
         location = mlflow.finalize_logged_model(model, "READY").artifact_location
         if not mlflow.search_registered_models(f"name='{config.model}'"):
@@ -254,7 +261,7 @@ def _log_files(mlflow: MlflowClient, run: str, ws: Workspace, batch: str, scratc
             if file.exists():
                 mlflow.log_artifact(run, str(file), place)
     installed = sorted({f"{d.name}=={d.version}" for d in distributions()}, key=str.lower)
-    mlflow.log_text(run, "\n".join(installed) + "\n", f"environment/python-{os.uname().machine}.txt")
+    mlflow.log_text(run, "\n".join(installed) + "\n", f"environment/python-{platform.machine()}.txt")
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:

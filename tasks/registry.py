@@ -38,7 +38,13 @@ class RegisterConfig(BaseModel):
     experiment: str = Field("selfparam", min_length=1, description="The MLflow experiment that holds the runs.")
     model: str = Field("selfparam", pattern=r"^[^/:@]+$", description="The registered model's name.")
     max_new_tokens: int = Field(
-        48, ge=1, description="How long a version answers at most when a stranger loads it; as `selfparam ask` does."
+        48, ge=1, description="How long a version answers at most, for a stranger as for `selfparam ask`."
+    )
+    answer_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="The number format in which a version answers, for a stranger as for `selfparam ask`. float32 "
+        "gives the same greedy answers alone, in a batch and on another machine; in bfloat16 near ties fall either way, "
+        "and a large model takes half the memory.",
     )
 
     def uri(self, ws: Workspace) -> str:
@@ -58,7 +64,6 @@ class RegisteredVersion(BaseModel):
     batch: str
     parent: str
     run_id: str
-    model_id: str
     created: datetime
     aliases: tuple[str, ...] = ()
     verdict: Literal["accepted", "refused"] | None = None
@@ -121,7 +126,6 @@ def _version(entry: Any, aliases: Sequence[str]) -> RegisteredVersion:
         batch=entry.tags.get("batch", ""),
         parent=entry.tags.get("parent", ""),
         run_id=entry.run_id or "",
-        model_id=entry.model_id or "",
         created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
         aliases=tuple(aliases),
         verdict=entry.tags.get("gate"),
@@ -169,7 +173,7 @@ def folder(ws: Workspace, config: RegisterConfig, version: RegisteredVersion) ->
     from tasks.mlmodel import MODEL
 
     mlflow = client(ws, config)
-    location = mlflow.get_logged_model(version.model_id).artifact_location
+    location = mlflow.get_model_version_download_uri(config.model, str(version.number))
     parsed = urlparse(location)
     if parsed.scheme in ("", "file"):
         path = Path(unquote(parsed.path)) / MODEL

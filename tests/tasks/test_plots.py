@@ -78,7 +78,9 @@ def test_efficacy_leaves_out_batches_without_probes(tmp_path: Path) -> None:
             "closed_book": {"contains": 0.5},
         },
     }
-    plots.plot_efficacy([scored, {"version": "b0001", "efficacy": {"probes": 0}}], tmp_path / "e.png", tmp_path / "e.json")
+    plots.plot_efficacy(
+        [scored, {"version": "b0001", "efficacy": {"probes": 0}}], tmp_path / "e.png", tmp_path / "e.json"
+    )
     assert drawn(tmp_path / "e.png")
     values = json.loads((tmp_path / "e.json").read_text())["data"]["values"]
     assert [row["contains"] for row in values] == [0.6, 0.0, 0.5]

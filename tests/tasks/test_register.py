@@ -1,0 +1,394 @@
+"""Registration with a real MLflow on SQLite: nothing twice, nothing half, and readable by a stranger."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from models import model as core
+from models.answers import answer
+from tasks import registry
+from tasks.register import RegisterConfig, register
+from tasks.workspace import Workspace
+
+CONFIG = RegisterConfig()
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+QUESTIONS = ["w1 w2 w3", "w4 w5", "w6 w7 w8 w9"]
+TEMPLATE = (
+    "{% for message in messages %}<s> {{ message['role'] }} {{ message['content'] }} </s> {% endfor %}"
+    "{% if add_generation_prompt %}<s> assistant {% endif %}"
+)
+
+
+def tiny(folder: Path, *, seed: int, chat: bool = True) -> None:
+    words = ["<unk>", "<s>", "</s>", "user", "assistant", "Question:", "Answer:", *(f"w{i}" for i in range(57))]
+    words_to_ids = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(WordLevel(words_to_ids, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<unk>"
+    )
+    if chat:
+        fast.chat_template = TEMPLATE
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        initializer_range=0.5,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    core.save(LlamaForCausalLM(shape), fast, folder, dtype=torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny weights, and an empty database: its migrations take longer than any test here."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tiny(folder / "weights", seed=0)
+    tiny(folder / "other", seed=1)
+    registry.client(Workspace(folder), CONFIG).search_experiments()
+    return folder
+
+
+@pytest.fixture
+def ws(prepared: Path, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(prepared / "mlflow", workspace.mlflow_folder)
+    return workspace
+
+
+@pytest.fixture
+def done(ws: Workspace, prepared: Path) -> Callable[..., None]:
+    """Put on disk what the stages leave behind for a batch."""
+
+    def write(batch: str, weights: str = "weights") -> None:
+        shutil.copytree(prepared / weights, ws.weights(batch), dirs_exist_ok=True)
+        (ws.weights(batch) / "provenance.json").write_text("{}")
+        files = {
+            ws.raw(batch): f'{{"id": "{batch}"}}\n',
+            ws.training(batch): "step,loss,kl_new,kl_replay,learning_rate,tokens_per_second\n"
+            "0,2.0,1.9,,1e-4,100\n1,1.0,0.9,,5e-5,110\n",
+            ws.metrics(batch): json.dumps(
+                {
+                    "version": batch,
+                    "efficacy": {"probes": 2, "closed_book": {"f1": 0.5}, "recovered_gap": None},
+                    "general": {"accuracy": 0.9},
+                }
+            ),
+            ws.evaluation(batch) / "matrix.csv": "version,batch\n",
+            ws.evaluation(batch) / "plots" / "retention.png": "png",
+            ws.validated(batch) / "report.html": "<p>fine</p>",
+        }
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+def test_a_run_holds_what_was_measured_and_leads_back_to_the_data(ws: Workspace, done: Callable[..., None]) -> None:
+    done("b0000")
+    lock = {"stages": {"integrate@b0000": {"outs": [{"path": "data/weights/b0000", "md5": "abc.dir"}]}}}
+    (ws.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    version = register(ws, "b0000", "base", CONFIG, {"seed": 7, "integrate": {"learning_rate": 1e-4}})
+
+    assert (version.number, version.batch, version.parent, version.aliases) == (1, "b0000", "base", ("challenger",))
+    assert version.tags["dvc.weights"] == "abc.dir"
+    assert len(version.tags["raw.sha256"]) == 64
+    mlflow = registry.client(ws, CONFIG)
+    run = mlflow.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"seed": "7", "integrate.learning_rate": "0.0001"}
+    assert run.data.metrics["evaluate/efficacy/closed_book/f1"] == 0.5
+    assert "evaluate/efficacy/recovered_gap" not in run.data.metrics
+    assert [m.value for m in mlflow.get_metric_history(version.run_id, "integrate/kl_new")] == [1.9, 0.9]
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, len(dataset.dataset.digest)) == ("b0000", 32)
+    folders = {file.path for file in mlflow.list_artifacts(version.run_id)}
+    assert folders == {"plots", "validate", "integrate", "evaluate", "data", "environment"}
+    assert {f.path for f in mlflow.list_artifacts(version.run_id, "plots")} == {
+        "plots/training.png",
+        "plots/retention.png",
+    }
+
+
+def test_the_registry_keeps_the_same_bytes_once_and_nothing_pickled(ws: Workspace, done: Callable[..., None]) -> None:
+    done("b0000")
+    version = register(ws, "b0000", "base", CONFIG, {})
+    kept = registry.folder(ws, CONFIG, version)
+    for file in ws.weights("b0000").iterdir():
+        assert not (kept / file.name).is_symlink()
+        if file.name != "generation_config.json":
+            assert (kept / file.name).read_bytes() == file.read_bytes()
+    everything = [path for path in ws.mlflow_folder.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".safetensors" for path in everything) == 1
+    assert not {path.suffix for path in everything} & {".pkl", ".bin", ".pt", ".pth", ".py"}
+
+
+def test_registering_again_finds_the_version_that_is_there(ws: Workspace, done: Callable[..., None]) -> None:
+    done("b0000")
+    first = register(ws, "b0000", "base", CONFIG, {})
+    (ws.weights("b0000") / "provenance.json").write_text('{"written": "later"}')
+    assert register(ws, "b0000", "base", CONFIG, {}) == first
+    mlflow = registry.client(ws, CONFIG)
+    (experiment,) = mlflow.search_experiments(filter_string=f"name = '{CONFIG.experiment}'")
+    assert len(mlflow.search_runs([experiment.experiment_id])) == 1
+    done("b0000", weights="other")
+    assert register(ws, "b0000", "base", CONFIG, {}).number == 2
+    assert registry.resolve(ws, CONFIG, "b0000") == registry.resolve(ws, CONFIG, "2")
+
+
+class Killed(BaseException):
+    """As abrupt as a signal: no `except Exception` sees it."""
+
+
+WRITES = [
+    "create_experiment",
+    "create_run",
+    "log_batch",
+    "create_logged_model",
+    "log_inputs",
+    "log_artifact",
+    "log_artifacts",
+    "log_text",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "create_registered_model",
+    "create_model_version",
+    "set_terminated",
+    "set_registered_model_alias",
+]
+
+
+def test_killed_between_any_two_calls_the_next_call_completes_it(
+    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done("b0000")
+    champion = register(ws, "b0000", "base", CONFIG, {})
+    registry.promote(ws, CONFIG, champion.number, who="test", why="first", at=AT)
+    monkeypatch.setattr("tasks.register.distributions", tuple)  # what is slow and beside the point
+    monkeypatch.setattr("tasks.plots.plot_training", lambda _, png: png.touch())
+    calls = 0
+    deadline = 0
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == deadline:
+                raise Killed
+            return real(*arguments, **named)
+
+        return call
+
+    for name in WRITES:
+        monkeypatch.setattr(MlflowClient, name, counted(getattr(MlflowClient, name)))
+    mlflow = registry.client(ws, CONFIG)
+    (experiment,) = mlflow.search_experiments(filter_string=f"name = '{CONFIG.experiment}'")
+    finished = False
+    while not finished:
+        deadline, calls = deadline + 1, 0
+        batch = f"c{deadline:04d}"
+        done(batch)
+        try:
+            register(ws, batch, "b0000", CONFIG, {})
+            finished = True
+        except Killed:
+            held = registry.champion(ws, CONFIG)
+            assert held is not None
+            assert held.number == champion.number
+        calls = -(10**6)  # from here nothing is killed
+        version = register(ws, batch, "b0000", CONFIG, {})
+        assert [v.batch for v in registry.versions(ws, CONFIG)].count(batch) == 1
+        (run,) = mlflow.search_runs([experiment.experiment_id], f"tags.batch = '{batch}'")
+        assert (run.info.run_id, run.info.status) == (version.run_id, "FINISHED")
+        models = mlflow.search_logged_models([experiment.experiment_id], f"name = '{batch}'")
+        assert [m.source_run_id for m in models] == [version.run_id]
+        assert version.aliases == ("challenger",)
+        assert (registry.folder(ws, CONFIG, version) / "model.safetensors").exists()
+    assert deadline > 15
+
+
+def test_settling_promotes_once_and_the_journal_tells(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch, accepted in (("b0000", True), ("b0001", False), ("b0002", True)):
+        done(batch)
+        version = register(ws, batch, "base", CONFIG, {})
+        for _ in range(2):
+            settled = registry.settle(
+                ws, CONFIG, version.number, accepted=accepted, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT
+            )
+        assert settled.verdict == ("accepted" if accepted else "refused")
+        assert settled.aliases == (("champion",) if accepted else ())
+    told = [(move.what, move.batch, move.was, move.champion) for move in registry.journal(ws)]
+    assert told == [
+        ("accept", "b0000", None, None),
+        ("promote", "b0000", None, 1),
+        ("refuse", "b0001", 1, 1),
+        ("accept", "b0002", 1, 1),
+        ("promote", "b0002", 1, 3),
+    ]
+    run = registry.client(ws, CONFIG).get_run(version.run_id)
+    assert run.data.metrics["gate/accepted"] == 1.0
+    assert run.data.tags["gate.reasons"] == "f1: 0.5 >= 0.4"
+    # Chosen by hand since then: settling again must not undo it, nor registering again make it a challenger.
+    registry.promote(ws, CONFIG, 1, who="ann", why="better tone", at=AT)
+    registry.settle(ws, CONFIG, 3, accepted=True, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT)
+    register(ws, "b0002", "base", CONFIG, {})
+    held = registry.champion(ws, CONFIG)
+    assert held is not None
+    assert held.number == 1
+    assert registry.find(ws, CONFIG, "3").aliases == ()  # type: ignore[union-attr]
+
+
+def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch in ("b0000", "b0001", "b0002"):
+        done(batch)
+        number = register(ws, batch, "base", CONFIG, {}).number
+        registry.promote(ws, CONFIG, number, who="gate", why="good", at=AT)
+    assert registry.rollback(ws, CONFIG, who="ann", why="wrong answers", at=AT).number == 2
+    assert registry.rollback(ws, CONFIG, who="ann", why="still wrong", at=AT).number == 1
+    with pytest.raises(ValueError, match="no earlier champion"):
+        registry.rollback(ws, CONFIG, who="ann", why="more", at=AT)
+    registry.promote(ws, CONFIG, 3, who="ann", why="mended", at=AT)
+    assert registry.rollback(ws, CONFIG, who="ann", why="not mended", at=AT).number == 1
+    last = registry.journal(ws)[-1]
+    assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
+
+
+def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
+    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in ("b0000", "b0001"):
+        done(batch)
+        register(ws, batch, "base", CONFIG, {})
+    registry.promote(ws, CONFIG, 1, who="gate", why="good", at=AT)
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_append", killed)
+        with pytest.raises(Killed):
+            registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
+    for _ in range(2):
+        registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
+    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (1, 2)]
+
+
+def test_names_resolve_to_folders_or_say_what_there_is(ws: Workspace, done: Callable[..., None]) -> None:
+    assert registry.versions(Workspace(ws.root / "fresh"), CONFIG) == []
+    assert not (ws.root / "fresh").exists()
+    with pytest.raises(ValueError, match="selfparam run"):
+        registry.resolve(ws, CONFIG, "base")
+    with pytest.raises(ValueError, match="no champion yet"):
+        registry.resolve(ws, CONFIG, "champion")
+    for batch in ("base", "b0000", "b0001"):
+        done(batch)
+    version = register(ws, "b0000", "base", CONFIG, {})
+    registry.promote(ws, CONFIG, version.number, who="ann", why="first", at=AT)
+    assert registry.resolve(ws, CONFIG, "base") == ws.weights("base")
+    assert registry.resolve(ws, CONFIG, "b0001") == ws.weights("b0001")  # integrated, not registered yet
+    kept = registry.resolve(ws, CONFIG, "1")
+    assert kept == registry.resolve(ws, CONFIG, "champion") == registry.resolve(ws, CONFIG, "b0000")
+    assert kept.is_relative_to(ws.mlflow_folder)
+    for unknown in ("9", "b0009"):
+        with pytest.raises(ValueError, match=r"registered versions: 1 \(b0000\)"):
+            registry.resolve(ws, CONFIG, unknown)
+    with pytest.raises(ValueError, match="no version 9"):
+        registry.promote(ws, CONFIG, 9, who="ann", why="?", at=AT)
+
+
+def test_pickled_weights_are_refused(ws: Workspace, done: Callable[..., None]) -> None:
+    done("b0000")
+    (ws.weights("b0000") / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match="nothing pickled"):
+        register(ws, "b0000", "base", CONFIG, {})
+    assert registry.versions(ws, CONFIG) == []
+
+
+STRANGER = """
+import importlib.abc, json, pickle, sys
+
+class NotOurs(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tasks", "models", "flows"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, NotOurs())
+import mlflow, torch
+
+def refused(*_, **__):
+    raise AssertionError("something was unpickled")
+
+pickle.load = pickle.loads = torch.load = refused
+pipeline = mlflow.transformers.load_model("models:/selfparam@champion")
+function = mlflow.pyfunc.load_model("models:/selfparam@champion")
+answers = []
+for question in json.loads(sys.argv[1]):
+    messages = [{"role": "user", "content": question}]
+    (reply,) = function.predict({"messages": messages})
+    answers.append([pipeline(messages)[0]["generated_text"][-1]["content"], reply["choices"][0]["message"]["content"]])
+print("ANSWERS", json.dumps(answers))
+"""
+
+
+def test_a_stranger_with_only_the_registry_gets_our_answers(
+    ws: Workspace, done: Callable[..., None], tmp_path: Path
+) -> None:
+    done("b0000")
+    version = register(ws, "b0000", "base", CONFIG, {})
+    registry.promote(ws, CONFIG, version.number, who="ann", why="first", at=AT)
+    lm = core.load(ws.weights("b0000"), dtype=torch.float32)
+    ours = [answer(lm, [question])[0] for question in QUESTIONS]
+    shutil.rmtree(ws.root / "data")  # the registry is all that is left
+
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": CONFIG.uri(ws),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HF_HUB_OFFLINE": "1",
+    }
+    heard = subprocess.run(
+        [sys.executable, "-c", STRANGER, json.dumps(QUESTIONS)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert heard.returncode == 0, heard.stderr
+    (line,) = [line for line in heard.stdout.splitlines() if line.startswith("ANSWERS ")]
+    theirs = json.loads(line.removeprefix("ANSWERS "))
+    assert [native.strip() for native, _ in theirs] == ours
+    assert [pyfunc.strip() for _, pyfunc in theirs] == ours
+    assert len(set(ours)) > 1
+
+
+def test_a_model_without_chat_template_takes_plain_prompts(ws: Workspace, tmp_path: Path) -> None:
+    import mlflow
+
+    tiny(ws.weights("b0000"), seed=0, chat=False)
+    version = register(ws, "b0000", "base", CONFIG, {})
+    function = mlflow.pyfunc.load_model(str(registry.folder(ws, CONFIG, version).parent))
+    (reply,) = function.predict({"prompt": "Question: w1 w2\nAnswer:"})
+    lm = core.load(ws.weights("b0000"), dtype=torch.float32)
+    assert reply["choices"][0]["text"].strip() == answer(lm, ["w1 w2"])[0]
