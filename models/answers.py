@@ -6,10 +6,11 @@ Deterministic: no sampling here. Axes: B questions in a batch, L tokens, T answe
 from collections.abc import Callable, Sequence
 
 import torch
+from transformers import DynamicCache
 
-from models.contexts import answer_ids, prompt_ids
+from models.contexts import answer_ids, prompt_ids, shared_prefix
 from models.model import LanguageModel
-from models.teacher import batches_by_length, states_after
+from models.teacher import batches_by_length, prefix_cache, repeated, states_after
 
 Report = Callable[[int, int], None]
 
@@ -27,41 +28,47 @@ def generate(
 ) -> list[str]:
     """Continue each prompt until the end of the turn; greedy at temperature 0, else sampled with `generator`.
 
-    Prompts of like length run together, padded on the left. `report(done, total)` is called after each batch.
+    What all prompts begin with is run once. Prompts of like length run together, padded on the left. `report(done, total)` is called after each batch.
     """
     texts = [""] * len(prompts)
-    done = 0
-    longest = max((len(p) for p in prompts), default=1)
-    for rows in batches_by_length([len(p) for p in prompts], batch_size * longest):
-        for group in (rows[i : i + batch_size] for i in range(0, len(rows), batch_size)):
-            continued = _continue(lm, [prompts[i] for i in group], max_new_tokens, temperature, generator)
-            for i, ids in zip(group, continued, strict=True):
-                texts[i] = lm.tokenizer.decode(ids, skip_special_tokens=True).strip()
-            done += len(group)
-            if report:
-                report(done, len(prompts))
+    if not prompts:
+        return texts
+    shared = shared_prefix(prompts) if len(prompts) > 1 else 0
+    prefix = prefix_cache(lm, prompts[0][:shared]) if shared else None
+    by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    for start in range(0, len(prompts), batch_size):
+        rows = by_length[start : start + batch_size]
+        cache = None if prefix is None else repeated(prefix, len(rows))
+        tails = [prompts[i][shared:] for i in rows]
+        for i, ids in zip(rows, _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator), strict=True):
+            texts[i] = lm.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        if report:
+            report(start + len(rows), len(prompts))
     return texts
 
 
 def _continue(
     lm: LanguageModel,
-    prompts: Sequence[Sequence[int]],
+    tails: Sequence[Sequence[int]],
+    cache: DynamicCache | None,
+    shared: int,
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator | None,
 ) -> list[list[int]]:
     stop = lm.tokenizer.eos_token_id
-    longest = max(len(p) for p in prompts)
-    ids_BL = torch.full((len(prompts), longest), lm.tokenizer.pad_token_id)
-    seen_BL = torch.zeros_like(ids_BL)
-    for row, prompt in enumerate(prompts):  # padded on the left: every prompt ends where its answer begins
-        ids_BL[row, longest - len(prompt) :] = torch.tensor(prompt)
-        seen_BL[row, longest - len(prompt) :] = 1
+    longest = max(len(t) for t in tails)
+    ids_BL = torch.full((len(tails), longest), lm.tokenizer.pad_token_id)
+    seen_BL = torch.zeros(len(tails), shared + longest, dtype=torch.long)
+    seen_BL[:, :shared] = 1
+    for row, tail in enumerate(tails):  # padded on the left: every prompt ends where its answer begins
+        ids_BL[row, longest - len(tail) :] = torch.tensor(tail)
+        seen_BL[row, shared + longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
-    positions_BL = (seen_BL.cumsum(-1) - 1).clamp_min(0)
-    matrix_VD, cache = lm.output_matrix_VD, None
-    written: list[list[int]] = [[] for _ in prompts]
-    alive = set(range(len(prompts)))
+    positions_BL = (seen_BL.cumsum(-1) - 1).clamp_min(0)[:, shared:]
+    matrix_VD = lm.output_matrix_VD
+    written: list[list[int]] = [[] for _ in tails]
+    alive = set(range(len(tails)))
     for _ in range(max_new_tokens):
         output = lm.model.base_model(
             input_ids=ids_BL, attention_mask=seen_BL, position_ids=positions_BL, past_key_values=cache, use_cache=True
@@ -81,7 +88,7 @@ def _continue(
         if not alive:
             break
         ids_BL = next_B[:, None]
-        seen_BL = torch.cat([seen_BL, torch.ones_like(ids_BL)], dim=-1)
+        seen_BL = torch.cat([seen_BL, seen_BL.new_ones(len(tails), 1)], dim=-1)
         positions_BL = positions_BL[:, -1:] + 1
     return written
 

@@ -62,7 +62,7 @@ def states_after(
     if not prompts:
         return []
     shared = shared_prefix(prompts) if len(prompts) > 1 else 0
-    prefix = _prefix_cache(lm, prompts[0][:shared]) if shared else None
+    prefix = prefix_cache(lm, prompts[0][:shared]) if shared else None
     # The last answer token predicts nothing that we need, so it is not run.
     tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
     states: list[Tensor | None] = [None] * len(tails)
@@ -73,10 +73,7 @@ def states_after(
         for row, i in enumerate(rows):
             ids_BL[row, : len(tails[i])] = torch.tensor(tails[i])
             seen_BL[row, : shared + len(tails[i])] = 1
-        cache = None
-        if prefix is not None:
-            cache = copy.deepcopy(prefix)
-            cache.batch_repeat_interleave(len(rows))
+        cache = None if prefix is None else repeated(prefix, len(rows))
         positions_BL = torch.arange(shared, shared + longest).expand(len(rows), -1)
         hidden_BLD = lm.hidden_BLD(
             input_ids=ids_BL.to(lm.device),
@@ -92,10 +89,18 @@ def states_after(
     return [s for s in states if s is not None]
 
 
-def _prefix_cache(lm: LanguageModel, ids: Sequence[int]) -> DynamicCache:
+def prefix_cache(lm: LanguageModel, ids: Sequence[int]) -> DynamicCache:
+    """Keys and values of `ids`, for a batch of one."""
     cache = DynamicCache(config=lm.model.config)
-    lm.hidden_BLD(input_ids=torch.tensor([ids], device=lm.device), past_key_values=cache, use_cache=True)
+    lm.hidden_BLD(input_ids=torch.tensor([list(ids)], device=lm.device), past_key_values=cache, use_cache=True)
     return cache
+
+
+def repeated(cache: DynamicCache, rows: int) -> DynamicCache:
+    """A copy of a cache of one row for a batch of `rows`; the original stays as it was."""
+    fresh = copy.deepcopy(cache)
+    fresh.batch_repeat_interleave(rows)
+    return fresh
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
