@@ -35,8 +35,15 @@ class Ruler:
     window: int
     room: int
 
-    def tokens(self, texts: list[str]) -> list[int]:
-        return [len(encoding) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    def tokens_where_needed(self, texts: list[str], limit: int) -> list[int | None]:
+        """The tokens of the texts that may be longer than `limit`; a token has a byte or more, and twice that is
+        allowed for tokenizers that rewrite a text before they cut it."""
+        long = [index for index, text in enumerate(texts) if 2 * len(text.encode()) > limit]
+        found: list[int | None] = [None] * len(texts)
+        encodings = self.tokenizer.encode_batch_fast([texts[index] for index in long], add_special_tokens=False)
+        for index, encoding in zip(long, encodings, strict=True):
+            found[index] = len(encoding)
+        return found
 
 
 def measured(
@@ -61,7 +68,7 @@ def measured(
                 "tokens": length,
                 "pair_tokens": pair_length,
                 "day": _day(one.occurred_at),
-                "natural": natural_share(one.text),
+                "natural": natural_share(one.text) if one.text else None,
             }
             | personal.find(_all_text(one))
         )
@@ -102,14 +109,15 @@ def natural_share(text: str) -> float:
 
 
 def _lengths(rows: list[Row], ruler: Ruler | None) -> tuple[list[int | None], list[int | None]]:
-    """Tokens of the context and of the longest question with its longest answer, a row each."""
+    """Tokens of the context and of the longest question with its answer, a row each; nothing where they surely fit."""
     if ruler is None:
         return [None] * len(rows), [None] * len(rows)
-    pairs = [(row.line, f"{question}\n{answer}") for row in rows for question, answer in _pairs(row.experience)]
-    longest: dict[int, int] = {}
-    for (line, _), length in zip(pairs, ruler.tokens([text for _, text in pairs]), strict=True):
-        longest[line] = max(length, longest.get(line, 0))
-    return [*ruler.tokens([row.experience.text for row in rows])], [longest.get(row.line) for row in rows]
+    contexts = ruler.tokens_where_needed([row.experience.text for row in rows], ruler.window)
+    longest: list[int | None] = []
+    for row in rows:
+        texts = [f"{question}\n{answer}" for question, answer in _pairs(row.experience)]
+        longest.append(max(filter(None, ruler.tokens_where_needed(texts, ruler.room)), default=None))
+    return contexts, longest
 
 
 def _pairs(one: Experience) -> list[tuple[str, str]]:

@@ -26,8 +26,9 @@ KEYS = {
         re.IGNORECASE,
     ),
 }
-# Without one of these no detector finds anything, and most texts hold none.
-SUSPICIOUS = re.compile(r"[\w+/=-]{20,}|://|key|passw|pass_|_pass|dbpass|basepass|pwd|secret|token|contrase", re.I)
+# What stands where a secret stands; most texts hold none of it, and the detectors take their time.
+HINTS = ("://", "token", "passphrase", "private key", "api key", "api-key")
+LONG = 20  # characters without a space: shorter keys come with a hint
 
 # Lengths and first digits of the card schemes; a number must pass Luhn's check besides. ISBNs and times do not match.
 CARD = re.compile(
@@ -35,8 +36,9 @@ CARD = re.compile(
 )
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
 EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
+DIGITS = re.compile(r"\d(?:[ ()./-]{0,3}\d){5}")  # what every card and phone number holds
 PHONE = re.compile(
-    r"(?<![\w+])(?:\+|00)\d{1,3}(?:[ ./-]?\(?\d{1,5}\)?){2,6}(?!\w)"  # +44 20 7946 0958
+    r"(?<![\w+])(?<!\d )(?:\+|00)\d{1,3}(?:[ ./-]?\(?\d{1,5}\)?){2,6}(?!\w)"  # +44 20 7946 0958
     r"|(?<!\w)\(\d{3}\) ?\d{3}[ .-]\d{4}(?!\w)"  # (020) 794-6095
     r"|(?<![\w.-])\d{3}[.-]\d{3}[.-]\d{4}(?![\w-])"  # 555-010-9999
     r"|\b(?:tel|phone|telephone|mobile|fax|cell)\b[^\d\n+]{0,24}\(?\d(?:[ ./()-]{0,2}\d){5,14}(?!\w)",
@@ -52,13 +54,17 @@ def find(text: str) -> dict[str, str]:
 def _secrets(text: str) -> Iterator[str]:
     for start in range(0, max(len(text), 1), PIECE - OVERLAP):
         piece = text[start : start + PIECE]
-        if SUSPICIOUS.search(piece):
-            yield from (detector.secret_type for detector in _detectors() if any(detector.analyze_string(piece)))
+        lowered = piece.lower()
+        assigned = any(word in lowered for word in _assigned_words())
+        if assigned or any(hint in lowered for hint in HINTS) or max(map(len, piece.split()), default=0) >= LONG:
+            for detector in _detectors():
+                if (assigned or detector.secret_type != "Secret Keyword") and any(detector.analyze_string(piece)):
+                    yield detector.secret_type
             yield from (name for name, pattern in KEYS.items() if pattern.search(piece))
 
 
 def _cards(text: str) -> Iterator[str]:
-    for match in CARD.finditer(text):
+    for match in CARD.finditer(text) if DIGITS.search(text) else ():
         number = re.sub(r"\D", "", match.group())
         if luhn.is_valid(number) and len(set(number)) > 1:
             yield f"a number that ends in {number[-4:]}"
@@ -80,7 +86,7 @@ def _emails(text: str) -> Iterator[str]:
 
 
 def _phones(text: str) -> Iterator[str]:
-    for match in PHONE.finditer(text):
+    for match in PHONE.finditer(text) if DIGITS.search(text) else ():
         digits = re.sub(r"\D", "", match.group())
         if 6 <= len(digits) <= 15:
             yield f"a number that ends in {digits[-2:]}"
@@ -103,3 +109,11 @@ def _detectors() -> tuple[Any, ...]:
     noisy = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"}
     classes: Any = get_mapping_from_secret_type_to_class()
     return tuple(plugin() for plugin in classes.values() if plugin.__name__ not in noisy)
+
+
+@cache
+def _assigned_words() -> tuple[str, ...]:
+    """The words of `api_key = "…"` and the like, that detect-secrets' slowest detector looks for."""
+    from detect_secrets.plugins.keyword import DENYLIST
+
+    return tuple({word.replace("_?", joint) for word in DENYLIST for joint in ("", "_")})
