@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+What = Literal["accept", "refuse", "promote", "rollback"]
 _SQLITE = "sqlite:///"
 
 
@@ -43,7 +44,7 @@ class RegisterConfig(BaseModel):
     answer_dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="The number format in which a version answers, for a stranger as for `selfparam ask`. float32 "
-        "gives the same greedy answers alone, in a batch and on another machine; in bfloat16 near ties fall either way, "
+        "gives the same greedy answers alone, in a batch and on another machine; in bfloat16 near ties fall either way "
         "and a large model takes half the memory.",
     )
 
@@ -71,15 +72,20 @@ class RegisteredVersion(BaseModel):
 
 
 class Move(BaseModel):
-    """One line of the journal: what happened to `version`, and the champion's number before (`was`) and after."""
+    """One line of the journal: what happened to `version`, and the champion's number before (`was`) and after.
+
+    The journal travels with git and the registry does not: in a clone with a registry of its own the numbers start
+    again. `run` is what tells a version from another of the same number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: datetime
     who: str
-    what: Literal["accept", "refuse", "promote", "rollback"]
+    what: What
     version: int
     batch: str
+    run: str
     was: int | None
     champion: int | None
     why: str
@@ -207,19 +213,18 @@ def promote(
     if before != number:
         client(ws, config).set_registered_model_alias(config.model, CHAMPION, str(number))
     told = next(reversed(_champions(journal(ws))), None)
-    if told != number:
-        earlier = before if before != number else told  # the alias moved before, and its line was never written
-        batch = known[number].batch
-        move = Move(at=at, who=who, what=what, version=number, batch=batch, was=earlier, champion=number, why=why)
-        _append(ws, move)
+    if before != number or told != known[number].run_id:
+        if before == number:  # a killed call moved the alias; who held it before stands in the line above
+            before = next((version.number for version in known.values() if version.run_id == told), None)
+        _append(ws, _move(known[number], what, who=who, why=why, at=at, was=before, champion=number))
     return next(version for version in versions(ws, config) if version.number == number)
 
 
 def rollback(ws: Workspace, config: RegisterConfig, *, who: str, why: str, at: datetime) -> RegisteredVersion:
     """Make the champion before this one the champion again, as the journal tells it; twice goes back two."""
     current = champion(ws, config)
-    known = {version.number for version in versions(ws, config)}
-    line = [number for number in _champions(journal(ws)) if number in known]
+    numbers = {version.run_id: version.number for version in versions(ws, config)}
+    line = [numbers[run] for run in _champions(journal(ws)) if run in numbers]
     if current is not None and line and line[-1] == current.number:
         line.pop()
     if current is None or not line:
@@ -245,7 +250,7 @@ def settle(
     if version is None:
         raise ValueError(f"there is no version {number} to settle")
     verdict: Literal["accepted", "refused"] = "accepted" if accepted else "refused"
-    what: Literal["accept", "refuse"] = "accept" if accepted else "refuse"
+    what: What = "accept" if accepted else "refuse"
     why = "; ".join(reasons)
     mlflow = client(ws, config)
     if version.verdict != verdict:
@@ -254,12 +259,11 @@ def settle(
         mlflow.log_metric(version.run_id, "gate/accepted", float(accepted))
         mlflow.set_model_version_tag(config.model, str(number), "gate.reasons", why[:5000])
         mlflow.set_model_version_tag(config.model, str(number), "gate", verdict)
-    moves = [move for move in journal(ws) if move.version == number]
+    moves = [move for move in journal(ws) if move.run == version.run_id]
     if what not in [move.what for move in moves if move.what in ("accept", "refuse")][-1:]:
         now = champion(ws, config)
         held = now.number if now else None
-        batch = version.batch
-        _append(ws, Move(at=at, who=who, what=what, version=number, batch=batch, was=held, champion=held, why=why))
+        _append(ws, _move(version, what, who=who, why=why, at=at, was=held, champion=held))
     if CHALLENGER in version.aliases:
         mlflow.delete_registered_model_alias(config.model, CHALLENGER)
     if accepted and not any(move.what in ("promote", "rollback") for move in moves):
@@ -280,6 +284,10 @@ def journal(ws: Workspace) -> list[Move]:
     return moves
 
 
+def _move(version: RegisteredVersion, what: What, **told: Any) -> Move:
+    return Move(what=what, version=version.number, batch=version.batch, run=version.run_id, **told)
+
+
 def _append(ws: Workspace, move: Move) -> None:
     """Add a line: one write to a file opened for appending, and on disk before this returns."""
     line = json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n"
@@ -291,13 +299,13 @@ def _append(ws: Workspace, move: Move) -> None:
         os.close(handle)
 
 
-def _champions(moves: Sequence[Move]) -> list[int]:
-    """The line of champions, each built on the one before; a rollback takes the later ones off it."""
-    line: list[int] = []
+def _champions(moves: Sequence[Move]) -> list[str]:
+    """The runs of the champions, each built on the one before; a rollback takes the later ones off the line."""
+    line: list[str] = []
     for move in moves:
-        if move.what == "rollback" and move.version in line:
-            while line[-1] != move.version:
+        if move.what == "rollback" and move.run in line:
+            while line[-1] != move.run:
                 line.pop()
-        elif move.what in ("promote", "rollback") and line[-1:] != [move.version]:
-            line.append(move.version)
+        elif move.what in ("promote", "rollback") and line[-1:] != [move.run]:
+            line.append(move.run)
     return line

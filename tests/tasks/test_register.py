@@ -274,6 +274,32 @@ def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable
     assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
 
 
+def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
+    ws: Workspace, prepared: Path, done: Callable[..., None]
+) -> None:
+    done("b0000")
+    clone = Workspace(ws.root / "clone")
+    shutil.copytree(prepared / "mlflow", clone.mlflow_folder)
+    shutil.copytree(ws.root / "data", clone.root / "data")
+    for workspace in (ws, clone):
+        number = register(workspace, "b0000", "base", CONFIG, {}).number
+        settled = registry.settle(workspace, CONFIG, number, accepted=True, reasons=["good"], who="gate", at=AT)
+        assert (settled.number, settled.aliases) == (1, ("champion",))
+        if workspace is ws:
+            shutil.copy(ws.journal, clone.journal)  # comes with git, and the registry does not
+    assert [(m.what, m.was) for m in registry.journal(clone)] == [("accept", None), ("promote", None)] * 2
+
+
+def test_an_alias_moved_past_us_is_journalled_when_moved_back(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch in ("b0000", "b0001"):
+        done(batch)
+        register(ws, batch, "base", CONFIG, {})
+    registry.promote(ws, CONFIG, 1, who="ann", why="good", at=AT)
+    registry.client(ws, CONFIG).set_registered_model_alias(CONFIG.model, "champion", "2")  # as in MLflow's UI
+    registry.promote(ws, CONFIG, 1, who="ann", why="no, this one", at=AT)
+    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (2, 1)]
+
+
 def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
     ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
