@@ -63,6 +63,10 @@ class Batches:
         entry = self.batches[batch].model_copy(update={"state": state})
         return replace(self, batches={**self.batches, batch: entry})
 
+    def reopened(self) -> "Batches":
+        """Every batch as if it had just been begun."""
+        return replace(self, batches={name: Entry(parent=entry.parent) for name, entry in self.batches.items()})
+
     def rejected_whole(self, batch: str, reason: str) -> "Batches":
         parent = self.batches[batch].parent
         kept = {name: entry for name, entry in self.batches.items() if name != batch}

@@ -8,7 +8,9 @@ import flows.quiet  # noqa: F401 - first: the libraries read it when they are im
 
 # isort: on
 import json
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -135,17 +137,26 @@ def settings(
 
 
 def main() -> None:
-    """The console script: errors that a person can mend are one clear line and exit status 1."""
+    """The console script: what goes wrong is one clear line and exit status 1, or 2 for a wrong use of a command."""
     try:
         app()
-    except (ValueError, OSError) as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/bold red] {str(error).replace('[', chr(92) + '[')}", highlight=False
-        )
-        sys.exit(1)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped. The next `selfparam run` goes on from here.")
+        _say("Stopped. The next `selfparam run` goes on from here.")
         sys.exit(130)
+    except (ValueError, OSError) as error:
+        _say(f"Error: {error}")
+        sys.exit(1)
+    except Exception as error:  # a defect of ours
+        if os.environ.get("SELFPARAM_TRACEBACK"):
+            raise
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(at.filename).name}:{at.lineno}"
+        _say(f"Error: {type(error).__name__}: {error} ({where}). SELFPARAM_TRACEBACK=1 shows the way to it.")
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(text, style="bold red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import settings
+from models.evaluate import EvaluateConfig
 from models.integrate import IntegrateConfig
 from models.synthesize import SynthesizeConfig
 from tasks.base import BaseConfig
-from tasks.evaluate import EvaluateConfig
 from tasks.gate import GateConfig
 from tasks.registry import RegisterConfig
 from tasks.validate import ValidateConfig

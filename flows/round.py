@@ -27,16 +27,29 @@ def take_in(ws: Workspace) -> None:
         dvc.track_raw(ws.root)
 
 
+def reopen(ws: Workspace) -> None:
+    """Let every batch be registered and judged again; the stages find their results in place."""
+    log.info("the registry is gone: every batch is registered again")
+    batches.write(ws, batches.read(ws).reopened())
+
+
 def begin_next(ws: Workspace, params: Params) -> str | None:
-    """The batch to work on: one that a killed round left, else the oldest pending one, entered with its parent."""
+    """The batch to work on: one that a killed round left, else the oldest pending one, entered with its parent.
+
+    What was begun keeps its parent, unless the gate has refused that one since.
+    """
     known = batches.read(ws)
     if known.unfinished:
-        return known.unfinished[0]
-    waiting = batches.pending(ws, known)
-    if not waiting:
+        batch = known.unfinished[0]
+        parent = known.batches[batch].parent
+        if parent == BASE or (parent in known.batches and known.batches[parent].state == "accepted"):
+            return batch
+    elif waiting := batches.pending(ws, known):
+        batch = waiting[0]
+    else:
         return None
-    batches.write(ws, known.begun(waiting[0], parent=champions_batch(ws, params)))
-    return waiting[0]
+    batches.write(ws, known.begun(batch, parent=champions_batch(ws, params)))
+    return batch
 
 
 def champions_batch(ws: Workspace, params: Params) -> str:

@@ -6,13 +6,21 @@ from pathlib import Path
 from rich.console import Console
 
 from flows import batches, locks, progress, server
+from flows.settings import register_config
 from tasks.workspace import Workspace
 
 
 def is_idle(ws: Workspace) -> bool:
     """Whether there is nothing pending and nothing half done. Answers at once: nothing heavy is imported."""
     known = batches.read(ws)
-    return not known.unfinished and not batches.pending(ws, known)
+    return not known.unfinished and not batches.pending(ws, known) and not registry_is_lost(ws)
+
+
+def registry_is_lost(ws: Workspace) -> bool:
+    """Whether batches are settled and the registry's database is not there: a clone, or a folder that was emptied."""
+    uri = register_config(ws).uri(ws)
+    is_settled = any(entry.state for entry in batches.read(ws).batches.values())
+    return is_settled and uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def run_round(ws: Workspace, console: Console) -> list[str]:

@@ -32,8 +32,8 @@ def _run(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
     seed = int(read(ws).get("seed", 0))
     match name:
         case "base":
+            from models.evaluate import EvaluateConfig
             from tasks.base import BaseConfig, base
-            from tasks.evaluate import EvaluateConfig
 
             base(ws, section(ws, "base", BaseConfig), section(ws, "evaluate", EvaluateConfig), seed)
         case "validate":
@@ -52,7 +52,8 @@ def _run(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
             with locks.held(ws.root, "integrate", wait=inf):
                 integrate(ws, batch, parent, section(ws, "integrate", IntegrateConfig), seed)
         case "evaluate":
-            from tasks.evaluate import EvaluateConfig, evaluate
+            from models.evaluate import EvaluateConfig
+            from tasks.evaluate import evaluate
 
             evaluate(ws, batch, parent, section(ws, "evaluate", EvaluateConfig), seed)
 

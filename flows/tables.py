@@ -25,9 +25,9 @@ class Row:
 
     batch: str
     probes: int
-    open_book: Scores
-    before: Scores
-    after: Scores
+    open_book: Scores | None
+    before: Scores | None
+    after: Scores | None
     now: Scores | None
 
 
@@ -41,22 +41,14 @@ def lineage(ws: Workspace, version: str) -> list[str]:
     return line[::-1]
 
 
-def rows(ws: Workspace, version: str) -> list[Row]:
-    """A row a batch that `version` has learnt; `now` is what `version` knows of it today."""
+def rows(ws: Workspace, version: str, learnt: list[str]) -> list[Row]:
+    """A row for each batch in `learnt`; `now` is what `version` knows of it today."""
     matrix = read_matrix(ws, version)
     found = []
-    for batch in lineage(ws, version):
+    for batch in learnt:
         efficacy = read_json(ws.metrics(batch))["efficacy"]
-        found.append(
-            Row(
-                batch,
-                efficacy["probes"],
-                efficacy["open_book"],
-                efficacy["closed_book_before"],
-                efficacy["closed_book"],
-                matrix.get((version, batch)),
-            )
-        )
+        kinds = (efficacy.get(kind) for kind in ("open_book", "closed_book_before", "closed_book"))
+        found.append(Row(batch, efficacy["probes"], *kinds, matrix.get((version, batch))))
     return found
 
 
@@ -107,7 +99,7 @@ def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> 
     head = "| batch | probes | open book | before | after | now |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
     body = "".join(
         f"| {r.batch} | {r.probes} | {cell(r.open_book)} | {cell(r.before)} | {cell(r.after)} | {cell(r.now)} |\n"
-        for r in rows(ws, version.batch)
+        for r in rows(ws, version.batch, lineage(ws, version.batch))
     )
     said = "accepted" if verdict.accepted else "refused"
     reasons = "".join(f"- {reason}\n" for reason in verdict.reasons)

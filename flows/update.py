@@ -19,6 +19,7 @@ from prefect.states import Cancelled, State
 
 from flows import batches, git, locks, params, round, tables
 from flows.params import Params
+from flows.run import registry_is_lost
 from flows.stages import Stage
 from tasks.gate import Verdict
 from tasks.registry import RegisteredVersion
@@ -40,6 +41,8 @@ def learn_all(ws: Workspace, settings: Params) -> list[str]:
     """Batch after batch, beginning with the one that a killed round left; what arrives meanwhile is taken along."""
     round.take_in(ws)
     STAGES["base"](ws, BASE)
+    if registry_is_lost(ws):
+        round.reopen(ws)
     learnt = []
     while batch := round.begin_next(ws, settings):
         learn(ws, batch, settings)
