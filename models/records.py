@@ -104,7 +104,7 @@ class Rejected(Record):
     """One row in quarantine: where it stood, what it failed, and the row itself as it came."""
 
     line: int
-    id: str | None
+    id: str | None = None
     expectation: str
     reason: str
     raw: str

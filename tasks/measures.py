@@ -85,18 +85,22 @@ def measured(
 EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")  # letters, with apostrophes and hyphens inside
 NUMBER = re.compile(r"[\d.,:/%+-]+")
+ADDRESS = re.compile(r"://|\w@\w")
+LONGEST_ADDRESS = 100  # characters
 LONGEST_WORD = 30  # letters; scripts that write without spaces are not held to it
 
 
 def natural_share(text: str) -> float:
-    """Share of the characters that stand in words, in [0, 1]. Punctuation by itself does not count, and a number
-    counts half: a price table is language; a list of numbers, a base64 blob and a line of code are not."""
+    """Share of the characters that stand in words, in [0, 1]. Punctuation and addresses do not count, and a number
+    counts a third: a price table is language; a list of numbers, a base64 blob and a line of code are not."""
     words = others = 0.0
     for piece in text.split():
         core = EDGES.sub("", piece)
+        if ADDRESS.search(core) and len(core) <= LONGEST_ADDRESS:
+            continue
         if NUMBER.fullmatch(core):
-            words += len(core) / 2
-            others += len(core) / 2
+            words += len(core) / 3
+            others += len(core) * 2 / 3
         elif WORD.fullmatch(core) and (len(core) <= LONGEST_WORD or not core.isascii()):
             words += len(core)
         elif core.isascii():

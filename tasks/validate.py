@@ -56,7 +56,7 @@ class ValidateConfig(BaseModel):
     earliest: date = Field(default=date(1900, 1, 1), description="first plausible day of an experience")
     # A day and not "a week from now": a batch must be judged tomorrow as it was today.
     latest: date = Field(default=date(2100, 1, 1), description="last plausible day of an experience")
-    least_natural: Share = Field(default=0.5, description="smallest share of a text's characters in words")
+    least_natural: Share = Field(default=0.4, description="smallest share of a text's characters in words")
     personal_data: PersonalData = Field(default=PersonalData(), description="what becomes of personal data, by kind")
     max_failure_rate: Share = Field(
         default=0.5,
