@@ -86,8 +86,8 @@ def experience_of(line: str) -> Experience:
     if not isinstance(fields, dict):
         raise ValueError('not a JSON object: an experience is written {"id": …, "context": …}')
     fields = {key: value for key, value in fields.items() if value is not None}  # null says: left out
-    moment = fields.get("occurred_at", "0000-00-00")
-    if not (isinstance(moment, str) and re.match(r"\d{4}-\d{2}-\d{2}", moment)):  # pydantic reads 20260304 as seconds
+    moment = fields.get("occurred_at")  # pydantic would read 20260304 as seconds
+    if moment is not None and not (isinstance(moment, str) and re.match(r"\d{4}-\d{2}-\d{2}", moment)):
         raise ValueError("occurred_at: not a date in ISO 8601, such as 2026-03-04 or 2026-03-04T09:30:00+01:00")
     try:
         return Experience.model_validate(fields)

@@ -50,7 +50,8 @@ def measured(
     rows: list[Row], rejected: list[Rejected], history: Mapping[str, str], ruler: Ruler | None
 ) -> "pd.DataFrame":
     """A row a line, in the order of the lines, with what the expectations look at. Empty: nothing to object to, or
-    the line is unreadable. Of copies, and of rows with one id, the first in the batch is the one to keep."""
+    the line is unreadable. Of copies, and of rows with one id, the first in the batch is the one to keep (also where
+    it fails for something else: both are in quarantine then, and the sender sees why)."""
     import pandas as pd
 
     tokens, pair_tokens = _lengths(rows, ruler)

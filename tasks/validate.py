@@ -8,11 +8,12 @@ Run it: `selfparam stage validate b0001 --parent b0000`.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
@@ -24,6 +25,9 @@ from tasks.measures import Row, Ruler, measured
 from tasks.personal import Policy
 from tasks.report import Outcome, page
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("selfparam")
 
@@ -148,52 +152,36 @@ def check(
     }
     policies: Any = config.personal_data.model_dump()
     outcomes = expectations.judge(frame, expectations.suite(policies, **limits))
-    lines = [int(line) for line in frame["line"]]
-
-    broken: dict[int, list[Outcome]] = {}
-    for outcome in outcomes:
-        for position in outcome.rows:
-            broken.setdefault(position, []).append(outcome)
-    measures: list[Any] = frame.to_dict("records")
-    told = {
-        position: [expectations.REASONS[one.expectation].format(**measures[position] | limits) for one in found]
-        for position, found in broken.items()
-    }
-    by_line = {row.line: row for row in rows}
-    unreadable = {row.line: row for row in rejected}
-    out: list[Rejected] = []
+    found = _found(frame, outcomes, limits)
+    out = list(rejected)
     flags: list[Flagged] = []
     accepted: list[Row] = []
     copies = 0
-    for position, line in enumerate(lines):
-        if line in unreadable:
-            out.append(unreadable[line])
-            continue
-        row, found = by_line[line], broken.get(position, [])
-        fatal = [outcome.expectation for outcome in found if not outcome.warns_only]
+    for row in rows:
+        fatal = [outcome.expectation for outcome, _ in found[row.line] if not outcome.warns_only]
         if fatal:
             copies += expectations.COPY in fatal
-            out.append(_rejected(row, fatal[0], "; ".join(told[position])))
-            continue
-        accepted.append(row)
-        flags += [
-            Flagged(line=line, id=row.experience.id, expectation=outcome.expectation, reason=reason)
-            for outcome, reason in zip(found, told.get(position, []), strict=True)
-        ]
-    whole = _rejected_whole(len(lines), len(accepted), copies, config.max_failure_rate)
+            out.append(_rejected(row, fatal[0], "; ".join(reason for _, reason in found[row.line])))
+        else:
+            accepted.append(row)
+            flags += [
+                Flagged(line=row.line, id=row.experience.id, expectation=outcome.expectation, reason=reason)
+                for outcome, reason in found[row.line]
+            ]
+    whole = _rejected_whole(len(frame), len(accepted), copies, config.max_failure_rate)
     if whole:
-        out = sorted([*out, *(_rejected(row, BATCH, whole) for row in accepted)], key=lambda one: one.line)
+        out += [_rejected(row, BATCH, whole) for row in accepted]
         accepted, flags = [], []
     report = BatchReport(
         batch=batch,
-        rows=len(lines),
+        rows=len(frame),
         accepted=len(accepted),
         flagged=len({flag.line for flag in flags}),
-        rejected=tuple(out),
+        rejected=tuple(sorted(out, key=lambda one: one.line)),
         rejected_whole=whole,
         flags=tuple(flags),
     )
-    return Checked(report, tuple(row.experience for row in accepted), tuple(outcomes), tuple(lines))
+    return Checked(report, tuple(row.experience for row in accepted), tuple(outcomes), tuple(frame["line"]))
 
 
 def read_history(ws: Workspace, parent: str) -> list[HistoryEntry]:
@@ -218,6 +206,21 @@ def read_ruler(ws: Workspace, config: ValidateConfig) -> Ruler:
         return Ruler(tokenizer, config.max_tokens, config.pair_tokens)
     room = min(config.pair_tokens, positions // 4)  # a small window is not all given to the question
     return Ruler(tokenizer, min(config.max_tokens, positions - room), room)
+
+
+def _found(
+    frame: "pd.DataFrame", outcomes: list[Outcome], limits: dict[str, Any]
+) -> defaultdict[int, list[tuple[Outcome, str]]]:
+    """By line: the expectations that it breaks, in the suite's order, each with the reason for people."""
+    from tasks.expectations import REASONS
+
+    found: defaultdict[int, list[tuple[Outcome, str]]] = defaultdict(list)
+    measures: list[Any] = frame.to_dict("records")
+    for outcome in outcomes:
+        for position in outcome.rows:
+            values = measures[position]
+            found[values["line"]].append((outcome, REASONS[outcome.expectation].format(**values | limits)))
+    return found
 
 
 def _rejected(row: Row, expectation: str, reason: str) -> Rejected:
