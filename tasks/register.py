@@ -29,6 +29,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from models.files import read_json
 from tasks import mlmodel, plots, registry
 from tasks.registry import RegisterConfig, RegisteredVersion
 from tasks.workspace import Workspace
@@ -224,7 +225,7 @@ def _steps(csv: Path) -> Iterator[Metric]:
 def _evaluation(path: Path, model: str) -> Iterator[Metric]:
     """Every number of the metrics file, named `evaluate/efficacy/closed_book/f1`, on the run and on its model."""
     now = int(time.time() * 1000)
-    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    measured = read_json(path) if path.exists() else {}
     for name, value in _flat(measured, "/", "evaluate/"):
         if isinstance(value, int | float) and math.isfinite(value):
             yield Metric(name, float(value), now, 0, model_id=model)
@@ -246,6 +247,10 @@ def _log_files(mlflow: MlflowClient, run: str, ws: Workspace, batch: str, scratc
     if ws.training(batch).exists():
         plots.plot_training(ws.training(batch), scratch / "training.png")
         mlflow.log_artifact(run, str(scratch / "training.png"), "plots")
+    if learnt := _lineage(ws, batch):
+        plots.plot_efficacy(learnt, scratch / "efficacy.png", scratch / "efficacy.json")
+        for name in ("efficacy.png", "efficacy.json"):
+            mlflow.log_artifact(run, str(scratch / name), "plots")
     drawn = ws.evaluation(batch) / "plots"
     if drawn.is_dir():
         mlflow.log_artifacts(run, str(drawn), "plots")
@@ -262,6 +267,18 @@ def _log_files(mlflow: MlflowClient, run: str, ws: Workspace, batch: str, scratc
                 mlflow.log_artifact(run, str(file), place)
     installed = sorted({f"{d.name}=={d.version}" for d in distributions()}, key=str.lower)
     mlflow.log_text(run, "\n".join(installed) + "\n", f"environment/python-{platform.machine()}.txt")
+
+
+def _lineage(ws: Workspace, batch: str) -> list[dict[str, Any]]:
+    """The metrics of this version and of those it was built on that had probes of their own, oldest first."""
+    line: list[dict[str, Any]] = []
+    version: str | None = batch
+    while version and ws.metrics(version).exists():
+        measured = read_json(ws.metrics(version))
+        if (measured.get("efficacy") or {}).get("probes"):
+            line.insert(0, measured)
+        version = measured.get("parent")
+    return line
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:

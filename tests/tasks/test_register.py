@@ -90,7 +90,13 @@ def done(ws: Workspace, prepared: Path) -> Callable[..., None]:
             ws.metrics(batch): json.dumps(
                 {
                     "version": batch,
-                    "efficacy": {"probes": 2, "closed_book": {"f1": 0.5}, "recovered_gap": None},
+                    "efficacy": {
+                        "probes": 2,
+                        "open_book": {"contains": 0.5},
+                        "closed_book_before": {"contains": 0.0},
+                        "closed_book": {"contains": 0.5},
+                        "recovered_gap": None,
+                    },
                     "general": {"accuracy": 0.9},
                 }
             ),
@@ -118,7 +124,7 @@ def test_a_run_holds_what_was_measured_and_leads_back_to_the_data(ws: Workspace,
     run = mlflow.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"seed": "7", "integrate.learning_rate": "0.0001"}
-    assert run.data.metrics["evaluate/efficacy/closed_book/f1"] == 0.5
+    assert run.data.metrics["evaluate/efficacy/closed_book/contains"] == 0.5
     assert "evaluate/efficacy/recovered_gap" not in run.data.metrics
     assert [m.value for m in mlflow.get_metric_history(version.run_id, "integrate/kl_new")] == [1.9, 0.9]
     (dataset,) = run.inputs.dataset_inputs
@@ -128,6 +134,8 @@ def test_a_run_holds_what_was_measured_and_leads_back_to_the_data(ws: Workspace,
     assert {f.path for f in mlflow.list_artifacts(version.run_id, "plots")} == {
         "plots/training.png",
         "plots/retention.png",
+        "plots/efficacy.png",
+        "plots/efficacy.json",
     }
 
 
@@ -187,6 +195,7 @@ def test_killed_between_any_two_calls_the_next_call_completes_it(
     registry.promote(ws, CONFIG, champion.number, who="test", why="first", at=AT)
     monkeypatch.setattr("tasks.register.distributions", tuple)  # what is slow and beside the point
     monkeypatch.setattr("tasks.plots.plot_training", lambda _, png: png.touch())
+    monkeypatch.setattr("tasks.plots.plot_efficacy", lambda _, png, vega: (png.touch(), vega.touch()))
     calls = 0
     deadline = 0
 
