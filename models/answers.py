@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from models.contexts import answer_ids, prompt_ids, shared_prefix
 from models.model import LanguageModel
-from models.teacher import batches_by_length, prefix_cache, repeated, states_after
+from models.teacher import prefix_cache, repeated, states_after
 
 Report = Callable[[int, int], None]
 
@@ -28,7 +28,8 @@ def generate(
 ) -> list[str]:
     """Continue each prompt until the end of the turn; greedy at temperature 0, else sampled with `generator`.
 
-    What all prompts begin with is run once. Prompts of like length run together, padded on the left. `report(done, total)` is called after each batch.
+    What all prompts begin with is run once. Prompts of like length run together, padded on the left.
+    `report(done, total)` is called after each batch.
     """
     texts = [""] * len(prompts)
     if not prompts:
@@ -40,7 +41,9 @@ def generate(
         rows = by_length[start : start + batch_size]
         cache = None if prefix is None else repeated(prefix, len(rows))
         tails = [prompts[i][shared:] for i in rows]
-        for i, ids in zip(rows, _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator), strict=True):
+        for i, ids in zip(
+            rows, _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator), strict=True
+        ):
             texts[i] = lm.tokenizer.decode(ids, skip_special_tokens=True).strip()
         if report:
             report(start + len(rows), len(prompts))

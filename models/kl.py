@@ -65,9 +65,7 @@ class _ChunkedKL(torch.autograd.Function):
         kl_N = torch.empty(len(student_ND), dtype=torch.float32, device=student_ND.device)
         for start in range(0, len(student_ND), chunk):
             part = slice(start, start + chunk)
-            target_CV, entropy_C = _target(
-                teacher_ND[part] @ teacher_matrix_VD.T, token_N[part], written_N[part]
-            )
+            target_CV, entropy_C = _target(teacher_ND[part] @ teacher_matrix_VD.T, token_N[part], written_N[part])
             logp_CV = (student_ND[part] @ student_matrix_VD.T).float().log_softmax(-1)
             # KL(q || p) = sum q log q - sum q log p
             kl_N[part] = -entropy_C - torch.linalg.vecdot(target_CV, logp_CV)

@@ -87,7 +87,9 @@ def bootstrap_interval(
     """
     names = sorted(set(groups))
     sums_G = torch.tensor([sum(v for v, g in zip(values, groups, strict=True) if g == n) for n in names])
-    counts_G = torch.tensor([float(groups.count(n) if isinstance(groups, list) else list(groups).count(n)) for n in names])
+    counts_G = torch.tensor(
+        [float(groups.count(n) if isinstance(groups, list) else list(groups).count(n)) for n in names]
+    )
     picks_RG = torch.randint(len(names), (draws, len(names)), generator=torch.Generator().manual_seed(seed))
     means_R = sums_G[picks_RG].sum(-1) / counts_G[picks_RG].sum(-1)
     tail = (1 - level) / 2

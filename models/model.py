@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.files import written_aside
 
@@ -41,7 +41,9 @@ class LanguageModel:
         return self.model.base_model(**inputs).last_hidden_state
 
 
-def load(name_or_path: str | Path, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> LanguageModel:
+def load(
+    name_or_path: str | Path, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> LanguageModel:
     """Load a model by hub name or folder, in evaluation mode.
 
     `dtype` defaults to `fast_dtype(device)`. Raises ValueError where nothing can be loaded from there.
@@ -78,7 +80,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
         tokenizer.save_pretrained(aside)
 
 
-def _greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):  # noqa: ANN202 - transformers' own class
+def _greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     generation = model.generation_config
     generation.do_sample = False
     generation.temperature = generation.top_p = generation.top_k = None

@@ -41,9 +41,7 @@ class PackedRows:
         )[:, None]
 
 
-def pack(
-    sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens: int, pad: int
-) -> PackedRows:
+def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens: int, pad: int) -> PackedRows:
     """Lay (prompt ids, answer ids) sentences into rows of about `row_tokens`, first-fit, longest first.
 
     A sentence longer than `row_tokens` gets a row of its own. The last answer token predicts nothing and

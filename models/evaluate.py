@@ -1,0 +1,122 @@
+"""Measuring a version: its answers to probes, its general ability, how far it moved on unrelated text.
+
+Knows no file and no batch order; `tasks.evaluate` brings those.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from models import metrics
+from models.answers import answer, log_likelihoods, token_log_probabilities
+from models.kl import kl_from_states
+from models.model import LanguageModel
+from models.records import Answer, Probe
+from models.teacher import TargetSentence, states_after
+
+log = logging.getLogger("selfparam")
+
+MEASURES = ("f1", "exact", "contains", "log_likelihood")
+
+
+class EvaluateConfig(BaseModel):
+    """How versions are measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_new_tokens: int = Field(48, ge=1, description="longest answer to a probe")
+    general_tokens: int = Field(24, ge=1, description="longest answer to a question of general ability")
+    batch_size: int = Field(64, ge=1, description="questions answered together")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A probe with where it comes from; `context` is given for the open book only."""
+
+    batch: str
+    experience: str
+    probe: Probe
+    context: str | None = None
+
+
+def answer_probes(
+    lm: LanguageModel, questions: Sequence[Question], config: EvaluateConfig, *, name: str = "probes"
+) -> list[Answer]:
+    """Answer every question greedily and score it; the log-likelihood is that of its likeliest gold answer."""
+    asked = [q.probe.question for q in questions]
+    contexts = [q.context for q in questions]
+    said = answer(
+        lm,
+        asked,
+        contexts,
+        max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch_size,
+        report=lambda done, total: log.info("evaluate %s: %d/%d answered", name, done, total),
+    )
+    golds = [(i, gold) for i, q in enumerate(questions) for gold in q.probe.answers]
+    likely = log_likelihoods(lm, [asked[i] for i, _ in golds], [g for _, g in golds], [contexts[i] for i, _ in golds])
+    best = [-math.inf] * len(questions)
+    for (i, _), value in zip(golds, likely, strict=True):
+        best[i] = max(best[i], value)
+    return [
+        Answer(
+            batch=q.batch,
+            experience=q.experience,
+            question=q.probe.question,
+            answers=q.probe.answers,
+            kind=q.probe.kind,
+            answer=text,
+            f1=metrics.f1(text, q.probe.answers),
+            exact=metrics.exact(text, q.probe.answers),
+            contains=metrics.contains(text, q.probe.answers),
+            log_likelihood=logp,
+        )
+        for q, text, logp in zip(questions, said, best, strict=True)
+    ]
+
+
+def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:
+    """Mean of every measure over answers; None where there are none."""
+    if not answers:
+        return None
+    return {m: sum(getattr(a, m) for a in answers) / len(answers) for m in MEASURES}
+
+
+def general_accuracy(lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ...]]], config: EvaluateConfig) -> float:
+    """Share of simple facts (question, gold answers) answered with a gold answer in the text, in [0, 1]."""
+    said = answer(lm, [q for q, _ in facts], max_new_tokens=config.general_tokens, batch_size=config.batch_size)
+    return sum(metrics.contains(text, golds) for text, (_, golds) in zip(said, facts, strict=True)) / len(facts)
+
+
+@torch.no_grad()
+def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> dict[str, float]:
+    """`perplexity` on unrelated text and `kl_from_base`, mean KL(base || lm) in nats per token (0 for the base)."""
+    prompts, targets = [s.prompt for s in sentences], [s.answer for s in sentences]
+    own_ND = torch.cat(states_after(lm, prompts, targets)).to(lm.device)
+    base_ND = torch.cat([s.states_TD for s in sentences]).to(lm.device, own_ND.dtype)
+    count = len(own_ND)
+    _, kl_N = kl_from_states(
+        own_ND,
+        lm.output_matrix_VD.detach(),
+        base_ND,
+        base_matrix_VD,
+        token_N=torch.zeros(count, dtype=torch.long, device=lm.device),
+        written_N=torch.zeros(count, device=lm.device),
+        weight_N=torch.ones(count, device=lm.device),
+    )
+    logp = torch.cat(token_log_probabilities(lm, prompts, targets))
+    return {"perplexity": math.exp(-logp.mean().item()), "kl_from_base": kl_N.mean().item()}
+
+
+def relative_l2(lm: LanguageModel, base: LanguageModel) -> float:
+    """Distance of the weights from the base's, divided by the norm of the base's; 0 for the base."""
+    moved = norm = 0.0
+    for mine, theirs in zip(lm.model.parameters(), base.model.parameters(), strict=True):
+        moved += (mine.float() - theirs.float()).square().sum().item()
+        norm += theirs.float().square().sum().item()
+    return math.sqrt(moved / norm)

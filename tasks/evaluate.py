@@ -1,0 +1,178 @@
+"""The stage `evaluate`: what a version learnt, kept and lost.
+
+Efficacy on its own batch, retention on every earlier one, general ability, drift. Answers and matrix are
+cumulative: those of the parent and what is new.
+
+Run it: `selfparam stage evaluate b0001 --parent b0000`.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models import metrics, model
+from models.evaluate import (
+    MEASURES,
+    EvaluateConfig,
+    Question,
+    answer_probes,
+    general_accuracy,
+    mean_scores,
+    relative_l2,
+    unrelated_text,
+)
+from models.files import read_json, write_json, written_aside
+from models.memory import load_sentences
+from models.metrics import bootstrap_interval, normalise, recovered_gap
+from models.records import Answer, HistoryEntry, read_records, write_records
+from tasks.bundle import general_facts
+from tasks.plots import plot_retention
+from tasks.workspace import BASE, Workspace
+
+log = logging.getLogger("selfparam")
+
+OPEN_BOOK = "open_book"
+COLUMNS = ["version", "batch", "probes", *MEASURES]
+_STREAM = ("f1", "contains", "log_likelihood")
+
+
+def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, seed: int) -> None:
+    """Write the folder `data/evaluation/<batch>` and `data/metrics/<batch>.json`."""
+    history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
+    probes = questions(history)
+    mine = [q for q in probes if q.batch == batch]
+    before = ws.evaluation(parent)
+
+    base = model.load(ws.weights(BASE))
+    base_matrix_VD = base.output_matrix_VD.detach()
+    context = {(e.batch, e.experience.id): e.experience.text for e in history}
+    opened = [Question(q.batch, q.experience, q.probe, context[q.batch, q.experience]) for q in mine]
+    open_book = answer_probes(base, opened, config, name="open book")
+    base_now = answer_probes(base, mine, config, name="closed book by the base")
+    if parent == BASE:
+        parent_now = base_now
+    else:
+        parent_now = answer_probes(model.load(ws.weights(parent)), mine, config, name=f"closed book by {parent}")
+    lm = model.load(ws.weights(batch))
+    now = answer_probes(lm, probes, config, name=f"closed book by {batch}")
+
+    rows = [
+        *_row(OPEN_BOOK, batch, open_book),
+        *_row(BASE, batch, base_now),
+        *(_row(parent, batch, parent_now) if parent != BASE else []),
+        *[row for learnt in _order(history) for row in _row(batch, learnt, [a for a in now if a.batch == learnt])],
+    ]
+    earlier = [pd.read_csv(before / "matrix.csv")] if parent != BASE else []
+    matrix = pd.concat([*earlier, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
+
+    log.info("evaluate %s: general ability and drift", batch)
+    general = general_ability(ws, lm, base_matrix_VD, config)
+    drift = {"relative_l2": relative_l2(lm, base)}
+    with written_aside(ws.evaluation(batch)) as aside:
+        aside.mkdir()
+        matrix.to_csv(aside / "matrix.csv", index=False)
+        write_records(aside / "answers.jsonl", now)
+        write_records(aside / "open_book.jsonl", [*_past(before / "open_book.jsonl"), *open_book])
+        write_records(aside / "base.jsonl", [*_past(before / "base.jsonl"), *base_now])
+        write_records(aside / "before.jsonl", parent_now)
+        write_json(aside / "general.json", general | drift)
+        if len(matrix):
+            plot_retention(matrix, aside / "plots" / "retention.png", aside / "plots" / "retention.json")
+    mine_now = [a for a in now if a.batch == batch]
+    write_json(
+        ws.metrics(batch),
+        {
+            "version": batch,
+            "parent": parent,
+            "efficacy": efficacy(open_book, base_now, parent_now, mine_now, seed=seed),
+            **stream(matrix, batch, _order(history)),
+            "general": general,
+            "drift": drift,
+        },
+    )
+
+
+def questions(history: Sequence[HistoryEntry]) -> list[Question]:
+    """All probes so far. One that a later batch asks again with other answers is superseded: its kind says so."""
+    last_answers = {normalise(p.question): p.answers for e in history for p in e.experience.probes}
+    result = []
+    for entry in history:
+        for probe in entry.experience.probes:
+            if last_answers[normalise(probe.question)] != probe.answers:
+                probe = probe.model_copy(update={"kind": "superseded"})
+            result.append(Question(entry.batch, entry.experience.id, probe))
+    return result
+
+
+def efficacy(
+    open_book: Sequence[Answer], base: Sequence[Answer], before: Sequence[Answer], now: Sequence[Answer], *, seed: int
+) -> dict[str, Any]:
+    """How well a version answers about its own batch, beside what bounds it; no scores where there are no probes."""
+    if not now:
+        return {"probes": 0, "recovered_gap": None}
+    scores = {
+        "open_book": mean_scores(open_book),
+        "closed_book_base": mean_scores(base),
+        "closed_book_before": mean_scores(before),
+        "closed_book": mean_scores(now),
+    }
+    means = [mean_scores(a) for a in (open_book, before, now)]
+    gap = recovered_gap(*[m["log_likelihood"] for m in means if m])
+    gain = [n.contains - b.contains for n, b in zip(now, before, strict=True)]
+    low, high = bootstrap_interval(gain, [a.experience for a in now], seed=seed)
+    return {"probes": len(now), **scores, "recovered_gap": gap, "gain_contains_interval": [low, high]}
+
+
+def stream(matrix: pd.DataFrame, version: str, order: Sequence[str]) -> dict[str, Any]:
+    """Retention of every earlier batch, the average over all, backward transfer and forgetting.
+
+    Superseded probes are left out: that a version no longer gives an old answer is no loss.
+    """
+    now = matrix[matrix.version == version].set_index("batch")
+    learnt = [batch for batch in order if batch in now.index]
+    if not learnt:
+        return {"retention": {}}
+    result: dict[str, Any] = {
+        "retention": {b: {c: float(now.loc[b, c]) for c in ("probes", *MEASURES)} for b in learnt if b != version},
+        "average": {m: float(now.loc[learnt, m].mean()) for m in _STREAM},
+    }
+    if len(learnt) > 1 and version in learnt:
+        for m in _STREAM:
+            cells = {(v, b): x for v, b, x in zip(matrix.version, matrix.batch, matrix[m], strict=True)}
+            result.setdefault("backward_transfer", {})[m] = metrics.backward_transfer(cells, learnt)
+            result.setdefault("forgetting", {})[m] = metrics.forgetting(cells, learnt)
+    return result
+
+
+def general_ability(
+    ws: Workspace, lm: model.LanguageModel, base_matrix_VD: Any, config: EvaluateConfig
+) -> dict[str, float]:
+    """Simple facts, and unrelated text that no training saw, against what the base was measured at."""
+    held_out = load_sentences(ws.evaluation(BASE) / "unrelated")
+    drift = unrelated_text(lm, base_matrix_VD, held_out)
+    of_base = read_json(ws.evaluation(BASE) / "general.json")
+    return {
+        "facts": len(general_facts()),
+        "accuracy": general_accuracy(lm, general_facts(), config),
+        "accuracy_base": of_base["accuracy"],
+        "perplexity": drift["perplexity"],
+        "perplexity_base": of_base["perplexity"],
+        "kl_from_base": drift["kl_from_base"],
+    }
+
+
+def _row(version: str, batch: str, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    counted = [a for a in answers if a.kind != "superseded"]
+    scores = mean_scores(counted)
+    return [{"version": version, "batch": batch, "probes": len(counted), **scores}] if scores else []
+
+
+def _order(history: Sequence[HistoryEntry]) -> list[str]:
+    return list(dict.fromkeys(entry.batch for entry in history))
+
+
+def _past(path: Path) -> list[Answer]:
+    return read_records(path, Answer)

@@ -1,0 +1,136 @@
+"""The stage `integrate`: a parent's weights and a batch's pairs in, the weights that know the batch out.
+
+Killed, it goes on from its checkpoint, which lies outside DVC's outputs (`data/.work/<batch>/`).
+
+Run it: `selfparam stage integrate b0001 --parent b0000`.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from importlib import metadata
+
+import pandas as pd
+import torch
+from peft import LoraConfig, get_peft_model
+
+from models import integrate as core
+from models import model
+from models.files import write_json, written_aside
+from models.integrate import IntegrateConfig, StepLog
+from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
+from models.model import LanguageModel
+from models.records import Experience, QAPair, read_records
+from models.synthesize import SELF
+from models.teacher import TargetSentence, target_sentences
+from tasks.workspace import BASE, Workspace
+
+log = logging.getLogger("selfparam")
+
+
+def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, seed: int) -> None:
+    """Write weights, memory and the training log of `batch`. Same inputs, same machine: the same bytes."""
+    experiences = read_records(ws.validated(batch) / "experiences.jsonl", Experience)
+    pairs = read_records(ws.qa(batch) / "pairs.jsonl", QAPair)
+    teacher = model.load(ws.weights(BASE))
+    matrix_VD = teacher.output_matrix_VD.detach()
+    new = _taught(teacher, experiences, pairs, batch, config)
+    remembered = load_sentences(ws.memory(parent))
+    unrelated = [s for s in remembered if s.origin == UNRELATED]
+    replay = without_superseded([s for s in remembered if s.origin != UNRELATED], new)
+    log.info("integrate %s: %d new sentences, %d replayed, %d unrelated", batch, len(new), len(replay), len(unrelated))
+
+    scratch = ws.work(batch)
+    checkpoint = scratch / f"checkpoint-{_fingerprint(ws, batch, parent, config, seed)}.pt"
+    student = model.load(ws.weights(parent))
+    trained = _adapted(student, config, seed)
+    rows = core.integrate(
+        trained,
+        matrix_VD,
+        {"new": new, "unrelated": unrelated, "replay": replay},
+        config,
+        seed=seed,
+        checkpoint=checkpoint,
+        on_step=lambda row: _say(batch, row),
+    )
+    merged = trained.model.merge_and_unload() if config.method == "lora" else trained.model
+
+    with written_aside(ws.training(batch)) as aside:
+        pd.DataFrame(rows).to_csv(aside, index=False)
+    save_sentences(ws.memory(batch), [*unrelated, *within_budget([*replay, *new], config.replay_budget, seed=seed)])
+    stored = _stored_dtype(ws)
+    model.save(merged, student.tokenizer, ws.weights(batch), dtype=stored)
+    write_json(
+        ws.weights(batch) / "provenance.json",
+        {
+            "version": batch,
+            "parent": parent,
+            "batch_digest": hashlib.sha256((ws.validated(batch) / "experiences.jsonl").read_bytes()).hexdigest(),
+            "pairs": len(pairs),
+            "seed": seed,
+            "params": config.model_dump(mode="json"),
+            "code_version": metadata.version("selfparam"),
+            "final": {k: v for k, v in rows[-1].items() if k != "tokens_per_second"},
+        },
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _taught(
+    teacher: LanguageModel,
+    experiences: Sequence[Experience],
+    pairs: Sequence[QAPair],
+    batch: str,
+    config: IntegrateConfig,
+) -> list[TargetSentence]:
+    sentences: list[TargetSentence] = []
+    for number, experience in enumerate(experiences, start=1):
+        mine = [p for p in pairs if p.experience == experience.id]
+        shares = [config.written_share_self if p.writer == SELF else config.written_share_given for p in mine]
+        sentences += target_sentences(
+            teacher,
+            experience.text,
+            [(p.question, p.answer) for p in mine],
+            origin=batch,
+            experience=experience.id,
+            written=shares,
+        )
+        log.info("integrate %s: teacher has read %d/%d", batch, number, len(experiences))
+    return sentences
+
+
+def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> LanguageModel:
+    """The student itself, or with LoRA around it: only the adapters then learn."""
+    if config.method == "full":
+        return student
+    torch.manual_seed(seed)
+    lora = LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return LanguageModel(get_peft_model(student.model, lora), student.tokenizer)
+
+
+def _stored_dtype(ws: Workspace) -> torch.dtype:
+    return getattr(torch, json.loads((ws.weights(BASE) / "config.json").read_text())["dtype"])
+
+
+def _fingerprint(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, seed: int) -> str:
+    """Of everything that a checkpoint depends on: one of other inputs is never taken up."""
+    inputs = [
+        (ws.qa(batch) / "pairs.jsonl").read_bytes(),
+        (ws.memory(parent) / "sentences.jsonl").read_bytes(),
+        (ws.weights(parent) / "provenance.json").read_bytes(),
+        config.model_dump_json().encode(),
+        str(seed).encode(),
+    ]
+    return hashlib.sha256(b"\0".join(hashlib.sha256(i).digest() for i in inputs)).hexdigest()[:16]
+
+
+def _say(batch: str, row: StepLog) -> None:
+    parts = " ".join(f"{k} {v:.3f}" for k, v in row.items() if k.startswith("kl_"))
+    log.info(
+        "integrate %s step %d/%d loss %.3f %s %.0f tokens/s",
+        batch, row["step"], row["steps"], row["loss"], parts, row["tokens_per_second"],
+    )  # fmt: skip
