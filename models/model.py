@@ -67,16 +67,13 @@ def load(
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype) -> None:
-    """Write safetensors, config and tokenizer to `folder`, atomically, in number format `dtype`.
+    """Write safetensors, config and tokenizer to `folder`, atomically; `model` itself is turned into `dtype`.
 
     Any Hugging Face program can open it. Generation is set to greedy, so that all who load it answer alike.
     """
     model.generation_config = _greedy(model, tokenizer)
     with written_aside(folder) as aside:
-        state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
-        config_dtype, model.config.dtype = model.config.dtype, dtype
-        model.save_pretrained(aside, state_dict=state)
-        model.config.dtype = config_dtype
+        model.to(dtype).save_pretrained(aside)
         tokenizer.save_pretrained(aside)
 
 
@@ -85,6 +82,7 @@ def _greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Gener
     generation.do_sample = False
     generation.temperature = generation.top_p = generation.top_k = None
     generation.pad_token_id = tokenizer.pad_token_id
+    generation.eos_token_id = tokenizer.eos_token_id
     return generation
 
 

@@ -14,7 +14,7 @@ from importlib import metadata
 
 import pandas as pd
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 
 from models import integrate as core
 from models import model
@@ -45,9 +45,9 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     scratch = ws.work(batch)
     checkpoint = scratch / f"checkpoint-{_fingerprint(ws, batch, parent, config, seed)}.pt"
     student = model.load(ws.weights(parent))
-    trained = _adapted(student, config, seed)
+    adapted = _adapted(student, config, seed) if config.method == "lora" else None
     rows = core.integrate(
-        trained,
+        student,
         matrix_VD,
         {"new": new, "unrelated": unrelated, "replay": replay},
         config,
@@ -55,13 +55,14 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
-    merged = trained.model.merge_and_unload() if config.method == "lora" else trained.model
+    if adapted:
+        adapted.merge_and_unload()
 
     with written_aside(ws.training(batch)) as aside:
         pd.DataFrame(rows).to_csv(aside, index=False)
     save_sentences(ws.memory(batch), [*unrelated, *within_budget([*replay, *new], config.replay_budget, seed=seed)])
     stored = _stored_dtype(ws)
-    model.save(merged, student.tokenizer, ws.weights(batch), dtype=stored)
+    model.save(student.model, student.tokenizer, ws.weights(batch), dtype=stored)
     write_json(
         ws.weights(batch) / "provenance.json",
         {
@@ -101,15 +102,13 @@ def _taught(
     return sentences
 
 
-def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> LanguageModel:
-    """The student itself, or with LoRA around it: only the adapters then learn."""
-    if config.method == "full":
-        return student
+def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> PeftModel:
+    """Put LoRA into the student's own layers, in place, and freeze the rest: only the adapters then learn."""
     torch.manual_seed(seed)
     lora = LoraConfig(
         r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return LanguageModel(get_peft_model(student.model, lora), student.tokenizer)
+    return get_peft_model(student.model, lora)
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:
