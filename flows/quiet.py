@@ -20,6 +20,7 @@ DEFAULTS = {
     "PREFECT_CLI_PROMPT": "false",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TQDM_DISABLE": "1",  # bars of the libraries, in a log that is read line by line
     "PYTHONUNBUFFERED": "1",  # a stage's lines reach the round when they are written
 }
 

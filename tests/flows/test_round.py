@@ -1,0 +1,122 @@
+"""A whole round with the tiny model, through the command line: what it leaves behind, and that it is not done twice."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Workspaces, call, day, environment, git
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory, new_workspace: Workspaces) -> Path:
+    """A workspace that has learnt one batch."""
+    folder = tmp_path_factory.mktemp("round")
+    workspace = new_workspace(folder / "ws")
+    call(workspace, "ingest", str(day(folder / "one.jsonl", "Anna")))
+    call(workspace, "run")
+    return workspace
+
+
+def test_books_agree_after_a_round(learnt: Path) -> None:
+    status = json.loads(call(learnt, "status", "--json").stdout)
+    assert status["champion_batch"] == "b0000"
+    assert status["disagreements"] == []
+    assert [b["state"] for b in status["batches"]] == ["accepted"]
+    assert dvc(learnt, "status").strip() == "Data and pipelines are up to date."
+
+
+def test_everything_the_round_wrote_is_committed(learnt: Path) -> None:
+    assert git(learnt, "status", "--short") == ""
+    assert git(learnt, "log", "-1", "--format=%s").strip() == "b0000: accepted"
+
+
+def test_second_run_does_nothing_quickly(learnt: Path) -> None:
+    before = (learnt / "dvc.lock").read_bytes()
+    started = time.monotonic()
+    said = call(learnt, "run")
+    assert time.monotonic() - started < 20
+    assert "Nothing is pending" in said.stdout
+    assert (learnt / "dvc.lock").read_bytes() == before
+
+
+def test_same_content_is_taken_once(learnt: Path, tmp_path: Path) -> None:
+    said = json.loads(call(learnt, "ingest", str(day(tmp_path / "copy.jsonl", "Anna")), "--json").stdout)
+    assert said == {"batch": "b0000", "new": False}
+
+
+def test_same_question_has_the_same_answer(learnt: Path, tmp_path: Path) -> None:
+    asked = [{"id": str(i), "question": f"Who is number {i}?"} for i in range(3)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(q) + "\n" for q in asked), encoding="utf-8")
+    texts = []
+    for out in ("a.jsonl", "b.jsonl"):
+        call(learnt, "ask", "--questions", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / out))
+        texts.append((tmp_path / out).read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]
+    assert [json.loads(line)["id"] for line in texts[0].splitlines()] == ["0", "1", "2"]
+
+
+def test_dvc_alone_makes_the_same_state(learnt: Path, tmp_path: Path) -> None:
+    """A clone with nothing but git's files and the raw batches: no weights, no cache, no Prefect."""
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(learnt), str(clone))
+    (clone / "data" / "raw").mkdir()
+    (clone / "data" / "raw" / "b0000.jsonl").write_bytes((learnt / "data" / "raw" / "b0000.jsonl").read_bytes())
+    for version in ("base", "b0000"):
+        (clone / "data" / "metrics" / f"{version}.json").unlink()
+    dvc(clone, "repro")
+    for version in ("base", "b0000"):
+        metrics = f"data/metrics/{version}.json"
+        assert (clone / metrics).read_text(encoding="utf-8") == (learnt / metrics).read_text(encoding="utf-8")
+        weights = f"data/weights/{version}/model.safetensors"
+        assert (clone / weights).read_bytes() == (learnt / weights).read_bytes()
+    assert dvc(clone, "status").strip() == "Data and pipelines are up to date."
+
+
+def test_bad_batches_stop_nothing(learnt: Path, tmp_path: Path) -> None:
+    """One batch is rejected whole, one refused by the gate: the champion stays, and both are told and recorded."""
+    (tmp_path / "bad.jsonl").write_text("not JSON\n" * 3, encoding="utf-8")
+    call(learnt, "ingest", str(tmp_path / "bad.jsonl"))
+    call(learnt, "ingest", str(day(tmp_path / "two.jsonl", "Bela", "red")))
+    params = learnt / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("gain: -100", "gain: 100"), encoding="utf-8")
+    said = json.loads(call(learnt, "run", "--json").stdout)
+    states = {"b0001": "rejected", "b0002": "refused"}
+    assert {b["batch"]: b["state"] for b in said["learnt"]} == states
+    status = json.loads(call(learnt, "status", "--json").stdout)
+    assert status["champion_batch"] == "b0000"
+    assert status["disagreements"] == []
+    assert {b["batch"]: b["state"] for b in status["batches"]} == {"b0000": "accepted", **states}
+    assert next(b for b in status["batches"] if b["batch"] == "b0002")["parent"] == "b0000"
+    moves = [json.loads(line) for line in (learnt / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert moves[-1]["what"] == "refuse"
+    assert "min_log_likelihood_gain" in moves[-1]["why"]
+
+
+def test_champion_is_moved_by_hand(learnt: Path) -> None:
+    moved = json.loads(call(learnt, "promote", "2", "--why", "seen by a person", "--json").stdout)
+    assert moved["batch"] == "b0002"
+    assert "seen by a person" in (learnt / "journal.jsonl").read_text(encoding="utf-8")
+    back = json.loads(call(learnt, "rollback", "--json").stdout)
+    assert back["batch"] == "b0000"
+
+
+def test_two_versions_are_compared_without_a_model(learnt: Path) -> None:
+    found = json.loads(call(learnt, "compare", "base", "champion", "--json").stdout)
+    assert (found["a"]["version"], found["b"]["version"], found["probes"]) == ("base", "b0000", 1)
+
+
+def dvc(workspace: Path, *arguments: str) -> str:
+    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dvc", *arguments],
+        cwd=workspace,
+        env={**environment(), "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
+    return done.stdout
