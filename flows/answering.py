@@ -39,13 +39,14 @@ def version(ws: Workspace, name: str) -> LanguageModel:
 
 def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:
     """Answer questions, all with the same context in front of them where one is given."""
-    return answers.answer(
-        lm,
-        questions,
-        [context] * len(questions),
-        max_new_tokens=register_config(ws).max_new_tokens,
-        batch_size=BATCH_SIZE,
-    )
+    return _answer(ws, lm, questions, [context] * len(questions))
+
+
+def _answer(
+    ws: Workspace, lm: LanguageModel, questions: Sequence[str], contexts: Sequence[str | None] | None = None
+) -> list[str]:
+    longest = register_config(ws).max_new_tokens  # as a stranger who loads it from the registry
+    return answers.answer(lm, questions, contexts, max_new_tokens=longest, batch_size=BATCH_SIZE)
 
 
 def read_questions(path: Path) -> list[dict[str, str]]:
@@ -75,12 +76,10 @@ def examine(ws: Workspace, experiences: Sequence[Experience], name: str) -> list
     if not probes:
         raise ValueError("There are no probes in this file: questions with their answers are what is measured.")
     questions = [probe.question for _, probe in probes]
-    limits = {"max_new_tokens": register_config(ws).max_new_tokens, "batch_size": BATCH_SIZE}
     base = version(ws, BASE)
-    open_book = answers.answer(base, questions, [e.text for e, _ in probes], **limits)
-    before = answers.answer(base, questions, **limits)
-    del base
-    after = answers.answer(version(ws, name), questions, **limits) if name != BASE else before
+    open_book = _answer(ws, base, questions, [e.text for e, _ in probes])
+    before = _answer(ws, base, questions)
+    after = _answer(ws, version(ws, name), questions) if name != BASE else before
     return [
         Examined(e.id, probe.question, probe.answers, dict(zip(KINDS, said, strict=True)))
         for (e, probe), *said in zip(probes, open_book, before, after, strict=True)

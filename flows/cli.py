@@ -74,13 +74,13 @@ def ingest(
 @app.command(epilog="Example: [bold]selfparam run[/bold] (a schedule for it stands in prefect.yaml)")
 def run(ctx: typer.Context, as_json: AsJson = False) -> None:
     """One round over all that is pending: validate, synthesize, integrate, evaluate, register, gate."""
-    from flows.run import is_idle, run_round
+    from flows.run import close_books, is_idle, run_round
 
     ws = workspace(ctx)
     if is_idle(ws):
-        print(json.dumps({"learnt": []})) if as_json else console.print(
-            "Nothing is pending: everything that arrived is learnt."
-        )
+        close_books(ws)
+        said = "Nothing is pending: everything that arrived is learnt."
+        print(json.dumps({"learnt": []})) if as_json else console.print(said)
         return
     learnt = run_round(ws, Console(stderr=True) if as_json else console)
     if as_json:

@@ -16,7 +16,7 @@ from flows import batches, server, tables
 from flows.comparing import batch_of, stored_answers
 from flows.ingest import ingest
 from flows.init import init, template
-from flows.run import is_idle, run_round
+from flows.run import close_books, is_idle, run_round
 from models.files import read_json
 from models.records import Answer
 from tasks.workspace import BASE, Workspace
@@ -43,6 +43,7 @@ def demo(folder: Path, console: Console) -> None:
 def _learn(ws: Workspace, day: str, stack: ExitStack, console: Console) -> bool:
     taken = ingest(ws, [template("sample") / f"{day}.jsonl"])
     if is_idle(ws):
+        close_books(ws)
         return False
     console.print(f"\n[bold]{day}[/bold] has arrived as {taken.batch}.")
     stack.enter_context(server.reachable(ws.root))

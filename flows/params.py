@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import settings
+from flows.settings import RunConfig
 from models.evaluate import EvaluateConfig
 from models.integrate import IntegrateConfig
 from models.synthesize import SynthesizeConfig
@@ -17,14 +18,6 @@ from tasks.gate import GateConfig
 from tasks.registry import RegisterConfig
 from tasks.validate import ValidateConfig
 from tasks.workspace import Workspace
-
-
-class RunConfig(BaseModel):
-    """How a round behaves beside its stages."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    commit: bool = Field(default=True, description="a git commit a batch, of the files that the round itself writes")
 
 
 class Params(BaseModel):

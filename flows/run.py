@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows import batches, locks, progress, server
-from flows.settings import register_config
+from flows import batches, git, locks, progress, server
+from flows.settings import RunConfig, register_config, section
 from tasks.workspace import Workspace
 
 
@@ -21,6 +21,14 @@ def registry_is_lost(ws: Workspace) -> bool:
     uri = register_config(ws).uri(ws)
     is_settled = any(entry.state for entry in batches.read(ws).batches.values())
     return is_settled and uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def close_books(ws: Workspace) -> None:
+    """Commit what a round wrote that was killed just before its own commit."""
+    if section(ws, "run", RunConfig).commit:
+        with locks.held(ws.root, "round"):
+            newest = next(reversed(batches.read(ws).batches.items()), None)
+            git.commit(ws.root, f"{newest[0]}: {newest[1].state}" if newest else "The books of the rounds")
 
 
 def run_round(ws: Workspace, console: Console) -> list[str]:
@@ -38,11 +46,12 @@ def run_round(ws: Workspace, console: Console) -> list[str]:
 
         with progress.shown(console):
             try:
-                learnt: list[str] = update(str(ws.root))
+                learnt = update(str(ws.root))
             except CancelledRun as busy:
                 raise locks.Busy(str(busy)) from None
             finally:
                 APILogHandler().flush()  # before its server is gone
+    assert isinstance(learnt, list)
     say_what_came(ws, learnt, console)
     return learnt
 

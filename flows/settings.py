@@ -7,12 +7,20 @@ and with it imports torch.
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.registry import RegisterConfig
 from tasks.workspace import Workspace
 
 C = TypeVar("C", bound=BaseModel)
+
+
+class RunConfig(BaseModel):
+    """How a round behaves beside its stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    commit: bool = Field(default=True, description="a git commit a batch, of the files that the round itself writes")
 
 
 def read(ws: Workspace) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def rows(ws: Workspace, version: str, learnt: list[str]) -> list[Row]:
     found = []
     for batch in learnt:
         efficacy = read_json(ws.metrics(batch))["efficacy"]
-        kinds = (efficacy.get(kind) for kind in ("open_book", "closed_book_before", "closed_book"))
-        found.append(Row(batch, efficacy["probes"], *kinds, matrix.get((version, batch))))
+        opened, before, after = (efficacy.get(kind) for kind in ("open_book", "closed_book_before", "closed_book"))
+        found.append(Row(batch, efficacy["probes"], opened, before, after, matrix.get((version, batch))))
     return found
 
 
