@@ -1,0 +1,103 @@
+"""Answers in batches are the answers one by one, and those of transformers' own generate."""
+
+import pytest
+import torch
+
+from models.answers import answer, generate, log_likelihoods, token_log_probabilities
+from models.contexts import answer_ids, prompt_ids
+from models.model import LanguageModel
+
+QUESTIONS = [
+    "Who?",
+    "Where does Mara Holt run a mill?",
+    "When does it open?",
+    "a",
+    "Who runs the mill in Orvane today?",
+]
+CONTEXTS = ["Mara Holt runs the mill.", None, "It opens at 9.", "x" * 100, None]
+
+
+def by_transformers(lm: LanguageModel, prompt: list[int], tokens: int) -> str:
+    ids = torch.tensor([prompt])
+    out = lm.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens)
+    return lm.tokenizer.decode(out[0, len(prompt) :], skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_batched_is_one_by_one_is_transformers_own(lm: LanguageModel, batch_size: int) -> None:
+    together = answer(lm, QUESTIONS, CONTEXTS, max_new_tokens=16, batch_size=batch_size)
+    alone = [answer(lm, [q], [c], max_new_tokens=16)[0] for q, c in zip(QUESTIONS, CONTEXTS, strict=True)]
+    theirs = [by_transformers(lm, prompt_ids(lm.tokenizer, q, c), 16) for q, c in zip(QUESTIONS, CONTEXTS, strict=True)]
+    assert together == alone == theirs
+    assert len(set(together)) > 1
+
+
+def test_a_shared_prefix_changes_nothing(lm: LanguageModel) -> None:
+    context = "Mara Holt runs the mill in Orvane. It opens at 9."
+    together = answer(lm, QUESTIONS, [context] * len(QUESTIONS), max_new_tokens=16)
+    theirs = [by_transformers(lm, prompt_ids(lm.tokenizer, q, context), 16) for q in QUESTIONS]
+    assert together == theirs
+
+
+def test_identical_prompts_and_no_prompts(lm: LanguageModel) -> None:
+    assert len(set(answer(lm, ["Who?"] * 3, max_new_tokens=8))) == 1
+    assert answer(lm, []) == []
+
+
+def test_an_answer_stops_where_its_turn_ends(lm: LanguageModel) -> None:
+    """With an output matrix that puts the end of the turn first, nothing is written, and others go on."""
+    prompts = [prompt_ids(lm.tokenizer, q) for q in QUESTIONS]
+    with torch.no_grad():
+        lm.output_matrix_VD.zero_()
+        lm.output_matrix_VD[50] = 1.0  # wins where the states' sum is positive, ties at 0 (token 0) elsewhere
+        states = [lm.hidden_BLD(input_ids=torch.tensor([p]))[0, -1].sum().item() for p in prompts]
+        lm.output_matrix_VD[50] = 0.0
+        lm.output_matrix_VD[lm.tokenizer.eos_token_id] = 1.0
+        lm.output_matrix_VD[50] = -1.0
+    texts = generate(lm, prompts, max_new_tokens=3)
+    assert {s > 0 for s in states} == {True, False}
+    for text, state in zip(texts, states, strict=True):
+        assert (text == "") == (state > 0)
+
+
+def test_the_length_is_bounded(lm: LanguageModel) -> None:
+    texts = answer(lm, QUESTIONS, max_new_tokens=5)
+    assert max(len(text) for text in texts) <= 5  # a token is a byte here
+    assert any(texts)
+
+
+def test_sampling_follows_its_generator_and_greedy_needs_none(lm: LanguageModel) -> None:
+    prompts = [prompt_ids(lm.tokenizer, q) for q in QUESTIONS]
+
+    def sampled(seed: int) -> list[str]:
+        return generate(lm, prompts, max_new_tokens=8, temperature=1.0, generator=torch.Generator().manual_seed(seed))
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+    assert generate(lm, prompts, max_new_tokens=8) == generate(lm, prompts, max_new_tokens=8)
+
+
+def test_progress_is_reported_up_to_the_end(lm: LanguageModel) -> None:
+    told: list[tuple[int, int]] = []
+    answer(lm, QUESTIONS, max_new_tokens=2, batch_size=2, report=lambda done, total: told.append((done, total)))
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_log_likelihoods_are_those_of_a_plain_forward_run(lm: LanguageModel) -> None:
+    golds = ["Mara Holt", "In Orvane", "9", "b", "Mara"]
+    mine = log_likelihoods(lm, QUESTIONS, golds, CONTEXTS)
+    for value, question, context, gold in zip(mine, QUESTIONS, CONTEXTS, golds, strict=True):
+        prompt, target = prompt_ids(lm.tokenizer, question, context), answer_ids(lm.tokenizer, gold)[:-1]
+        with torch.no_grad():
+            logp_LV = lm.model(input_ids=torch.tensor([[*prompt, *target]])).logits[0].log_softmax(-1)
+        wanted = logp_LV[range(len(prompt) - 1, len(prompt) + len(target) - 1), target].mean().item()
+        assert value == pytest.approx(wanted, abs=1e-5)
+        assert value < 0
+
+
+def test_the_probabilities_of_all_next_tokens_sum_to_one(lm: LanguageModel) -> None:
+    prompt, vocabulary = prompt_ids(lm.tokenizer, "Who?"), len(lm.output_matrix_VD)
+    logp_V = torch.cat(token_log_probabilities(lm, [prompt] * vocabulary, [[token] for token in range(vocabulary)]))
+    assert logp_V.exp().sum().item() == pytest.approx(1, abs=1e-4)
+    (first,) = generate(lm, [prompt], max_new_tokens=1)
+    assert lm.tokenizer.decode([int(logp_V.argmax())]).strip() == first

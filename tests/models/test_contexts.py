@@ -1,0 +1,46 @@
+"""Prompts: teacher and student differ in the context alone."""
+
+import pytest
+
+from models.contexts import answer_ids, prompt_ids, prompt_text, shared_prefix
+from models.model import LanguageModel
+
+
+def test_teacher_and_student_differ_in_the_context_alone(lm: LanguageModel) -> None:
+    student, teacher = prompt_text(lm.tokenizer, "Who?"), prompt_text(lm.tokenizer, "Who?", "Mara runs it.")
+    assert student == "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
+    assert teacher.replace("Mara runs it.\n\n", "") == student
+    assert teacher != student
+
+
+def test_a_model_without_chat_template_gets_a_plain_prompt(lm: LanguageModel) -> None:
+    lm.tokenizer.chat_template = None
+    assert prompt_text(lm.tokenizer, "Who?") == "Question: Who?\nAnswer:"
+    assert prompt_text(lm.tokenizer, "Who?", "Mara.") == "Mara.\n\nQuestion: Who?\nAnswer:"
+    assert lm.tokenizer.decode(answer_ids(lm.tokenizer, "Mara")) == " Mara<|im_end|>"
+
+
+def test_ids_are_those_of_the_text_and_the_template_s_tokens_are_single(lm: LanguageModel) -> None:
+    ids = prompt_ids(lm.tokenizer, "Who?")
+    assert lm.tokenizer.decode(ids) == prompt_text(lm.tokenizer, "Who?")
+    assert ids[0] == lm.tokenizer.convert_tokens_to_ids("<|im_start|>")
+
+
+def test_an_answer_ends_its_turn(lm: LanguageModel) -> None:
+    assert lm.tokenizer.decode(answer_ids(lm.tokenizer, "Mara")) == "Mara<|im_end|>"
+    assert answer_ids(lm.tokenizer, "Mara")[-1] == lm.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("sequences", "length"),
+    [
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2], [1, 2]], 1),  # each keeps a token of its own
+        ([[1], [1, 2]], 0),
+        ([[1, 2, 3], [1, 2]], 1),
+        ([[1, 2], [3, 2]], 0),
+        ([[1, 2, 3]], 2),
+    ],
+)
+def test_shared_prefix(sequences: list[list[int]], length: int) -> None:
+    assert shared_prefix(sequences) == length

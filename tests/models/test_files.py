@@ -1,0 +1,73 @@
+"""A write succeeds whole or leaves what was there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models.files import read_json, write_json, written_aside
+
+
+def names(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+def fill(path: Path, text: str, *, as_folder: bool) -> None:
+    if as_folder:
+        path.mkdir()
+        (path / "file").write_text(text)
+    else:
+        path.write_text(text)
+
+
+def content(path: Path) -> str:
+    return (path / "file").read_text() if path.is_dir() else path.read_text()
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_the_new_takes_the_place_of_the_old(tmp_path: Path, as_folder: bool) -> None:
+    target = tmp_path / "deep" / "target"
+    for text in ("old", "new"):
+        with written_aside(target) as aside:
+            fill(aside, text, as_folder=as_folder)
+            assert aside.parent == target.parent  # a rename must not cross file systems
+        assert content(target) == text
+    assert names(target.parent) == {"target"}
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_failure_leaves_what_was_there(tmp_path: Path, as_folder: bool) -> None:
+    target = tmp_path / "target"
+    fill(target, "old", as_folder=as_folder)
+
+    def interrupted() -> None:
+        with written_aside(target) as aside:
+            fill(aside, "half", as_folder=as_folder)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert content(target) == "old"
+    assert names(tmp_path) == {"target"}
+
+
+def test_leftovers_of_a_killed_process_do_not_mix_in(tmp_path: Path) -> None:
+    left = tmp_path / f".target.aside-{os.getpid()}"
+    left.mkdir()
+    (left / "stale").write_text("half")
+    with written_aside(tmp_path / "target") as aside:
+        fill(aside, "new", as_folder=True)
+    assert names(tmp_path / "target") == {"file"}
+    assert names(tmp_path) == {"target"}
+
+
+def test_json_for_people(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {"z": 1, "a": "é"})
+    assert (tmp_path / "a" / "b.json").read_text(encoding="utf-8") == '{\n  "z": 1,\n  "a": "é"\n}\n'
+    assert read_json(tmp_path / "a" / "b.json") == {"z": 1, "a": "é"}
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text('{\n"a": }\n')
+    with pytest.raises(ValueError, match=r"b\.json:2: not JSON"):
+        read_json(tmp_path / "b.json")

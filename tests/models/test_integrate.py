@@ -1,0 +1,239 @@
+"""The integration loop: it learns, it repeats itself bit for bit, it survives being killed."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from models.answers import answer, token_log_probabilities
+from models.integrate import IntegrateConfig, MasterWeights, StepLog, integrate, plan, schedule
+from models.kl import CHUNK
+from models.model import LanguageModel, load
+from models.teacher import TargetSentence, target_sentences
+
+CONFIG = IntegrateConfig(epochs=4, batch_size=2, learning_rate=1e-3, unrelated_batch=2, row_tokens=128)
+CONTEXT = "Day notes. Mara Holt runs the mill in Orvane. It opens at 9."
+QUESTIONS = ["Who runs it?", "Where is the mill?", "When does it open?", "What is it?"]
+
+Opener = Callable[..., LanguageModel]
+
+
+@pytest.fixture
+def fresh(tiny_model: Path) -> Opener:
+    return lambda dtype=torch.float32: load(tiny_model, dtype=dtype)
+
+
+@pytest.fixture
+def groups(sentences: list[TargetSentence], unrelated: list[TargetSentence]) -> dict[str, list[TargetSentence]]:
+    return {"new": sentences, "unrelated": unrelated, "replay": []}
+
+
+@pytest.fixture
+def matrix_VD(lm: LanguageModel) -> Tensor:
+    return lm.output_matrix_VD.detach()
+
+
+def same(a: LanguageModel, b: LanguageModel) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters(), strict=True))
+
+
+def without_clock(rows: list[StepLog]) -> list[StepLog]:
+    return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
+
+
+def test_same_seed_same_weights_other_seed_other_weights(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    a, b, c = fresh(), fresh(), fresh()
+    rows = [integrate(m, matrix_VD, groups, CONFIG, seed=s) for m, s in ((a, 1), (b, 1), (c, 2))]
+    assert same(a, b)
+    assert without_clock(rows[0]) == without_clock(rows[1])
+    assert not same(a, c)
+    assert not same(a, fresh())
+
+
+class Killed(BaseException):
+    """As abrupt as a signal."""
+
+
+def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9})
+    whole = fresh()
+    wanted = integrate(whole, matrix_VD, groups, config, seed=3)
+    checkpoint = tmp_path / "work" / "checkpoint.pt"
+    seen: list[int] = []
+    for deadline in (3, 6):
+
+        def killed(row: StepLog, deadline: int = deadline) -> None:
+            seen.append(int(row["step"]))
+            if row["step"] == deadline:
+                raise Killed
+
+        with pytest.raises(Killed):
+            integrate(fresh(), matrix_VD, groups, config, seed=3, checkpoint=checkpoint, on_step=killed)
+    resumed = fresh()
+    rows = integrate(
+        resumed, matrix_VD, groups, config, seed=3, checkpoint=checkpoint, on_step=lambda r: seen.append(int(r["step"]))
+    )
+    assert seen == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8]  # nothing done twice but the step that was lost
+    assert same(resumed, whole)
+    assert without_clock(rows) == without_clock(wanted)
+
+
+def test_it_learns_what_the_teacher_read(fresh: Opener, lm: LanguageModel, unrelated: Any, matrix_VD: Tensor) -> None:
+    said = answer(lm, QUESTIONS, [CONTEXT] * 4, max_new_tokens=12)
+    new = target_sentences(lm, CONTEXT, list(zip(QUESTIONS, said, strict=True)), origin="b0000")
+    config = CONFIG.model_copy(update={"epochs": 30, "learning_rate": 3e-3, "unrelated_batch": 5})
+
+    def likelihood(model: LanguageModel) -> float:
+        return torch.cat(token_log_probabilities(model, [s.prompt for s in new], [s.answer for s in new])).mean().item()
+
+    logits_NV = torch.cat([s.states_TD for s in new]) @ matrix_VD.T
+    tokens_N = torch.tensor([t for s in new for t in s.answer])
+    open_book = logits_NV.log_softmax(-1)[range(len(tokens_N)), tokens_N].mean().item()
+    before = likelihood(lm)
+    student = fresh()
+    rows = integrate(student, matrix_VD, {"new": new, "unrelated": unrelated}, config, seed=0)
+    after = likelihood(student)
+    assert rows[-1]["kl_new"] < 0.2 * rows[0]["kl_new"]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert before < open_book - 0.5
+    assert (after - before) / (open_book - before) > 0.7
+    assert answer(student, QUESTIONS, max_new_tokens=12) != answer(lm, QUESTIONS, max_new_tokens=12)
+
+
+def test_unrelated_text_is_held_by_its_weight(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    kl = {}
+    for weight in (0.0, 1.0):
+        config = CONFIG.model_copy(update={"epochs": 15, "unrelated_weight": weight, "unrelated_batch": 5})
+        rows = integrate(fresh(), matrix_VD, groups, config, seed=0)
+        assert rows[0]["kl_unrelated"] == pytest.approx(0, abs=1e-5)  # the student is still the base
+        kl[weight] = rows[-1]["kl_unrelated"]
+    assert kl[1.0] < 0.5 * kl[0.0]
+
+
+def test_replay_keeps_an_earlier_lesson(fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor) -> None:
+    old = target_sentences(lm, "The lamp is green.", [("Which colour?", "green"), ("What?", "a lamp")], origin="b")
+    kl = {}
+    for weight in (0.0, 1.0):
+        student = fresh()
+        config = CONFIG.model_copy(update={"epochs": 15, "replay_weight": weight, "replay_batch": 2})
+        integrate(student, matrix_VD, {"new": old}, config, seed=0)
+        kl[weight] = integrate(student, matrix_VD, groups | {"replay": old}, config, seed=0)[-1]["kl_replay"]
+    assert kl[1.0] < 0.5 * kl[0.0]
+
+
+def test_the_model_keeps_its_shape_and_is_left_ready_to_answer(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    student = fresh()
+    integrate(student, matrix_VD, groups, CONFIG, seed=0)
+    shapes = {n: (p.shape, p.dtype) for n, p in student.model.named_parameters()}
+    assert shapes == {n: (p.shape, p.dtype) for n, p in fresh().model.named_parameters()}
+    assert not student.model.training
+    assert all(p.isfinite().all() for p in student.model.parameters())
+
+
+def test_bfloat16_learns_and_repeats_itself(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    config = CONFIG.model_copy(update={"epochs": 15})
+    a, b = fresh(torch.bfloat16), fresh(torch.bfloat16)
+    rows = integrate(a, matrix_VD.bfloat16(), groups, config, seed=0)
+    integrate(b, matrix_VD.bfloat16(), groups, config, seed=0)
+    assert {p.dtype for p in a.model.parameters()} == {torch.bfloat16}
+    assert all(p.isfinite().all() for p in a.model.parameters())
+    assert rows[-1]["kl_new"] < 0.5 * rows[0]["kl_new"]
+    assert same(a, b)
+
+
+def test_steps_too_small_for_bfloat16_add_up() -> None:
+    parameter = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))  # the next number below 1 is 1 - 2**-8
+    weights = MasterWeights([parameter], CONFIG)
+
+    def step() -> float:
+        parameter.grad = torch.ones_like(parameter)
+        weights.step(5e-4)
+        return parameter[0].item()
+
+    assert step() == 1.0
+    assert [step() for _ in range(11)][-1] == pytest.approx(1 - 12 * 5e-4, abs=2**-8)
+    assert parameter[0].item() < 1.0
+
+
+def test_nothing_to_learn_is_said(fresh: Opener, unrelated: Any, matrix_VD: Tensor) -> None:
+    with pytest.raises(ValueError, match="no target sentences"):
+        integrate(fresh(), matrix_VD, {"new": [], "unrelated": unrelated}, CONFIG, seed=0)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_setting(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    student = fresh()
+    with torch.no_grad():
+        student.output_matrix_VD[3, 3] = math.nan
+    with pytest.raises(ValueError, match=r"integrate\.learning_rate"):
+        integrate(student, matrix_VD, groups, CONFIG, seed=0)
+
+
+@pytest.mark.parametrize(("new", "batch"), [(1, 16), (16, 16), (17, 16), (5, 2), (40, 7)])
+def test_the_plan_shows_every_new_sentence_once_an_epoch(new: int, batch: int) -> None:
+    config = CONFIG.model_copy(update={"batch_size": batch, "unrelated_batch": 3, "replay_batch": 2, "epochs": 3})
+    steps = plan({"new": new, "unrelated": 10, "replay": 1}, config, seed=0)
+    per_epoch = math.ceil(new / batch)
+    assert len(steps) == 3 * per_epoch
+    epochs = [steps[i : i + per_epoch] for i in range(0, len(steps), per_epoch)]
+    for epoch in epochs:
+        assert sorted(i for step in epoch for i in step["new"]) == list(range(new))
+        assert max(len(step["new"]) for step in epoch) <= batch
+    assert {len(step["unrelated"]) for step in steps} == {3}
+    assert all(step["replay"] == [0, 0] for step in steps)
+    if new > 5:
+        assert epochs[0] != epochs[1]  # shuffled anew
+    seen = [i for step in steps for i in step["unrelated"]][:10]
+    assert len(set(seen)) == len(seen)  # none again before all had their turn
+
+
+def test_the_plan_repeats_with_its_seed_and_leaves_out_what_there_is_none_of() -> None:
+    sizes = {"new": 9, "unrelated": 0, "replay": 0}
+    assert plan(sizes, CONFIG, 1) == plan(sizes, CONFIG, 1)
+    assert plan(sizes, CONFIG, 1) != plan(sizes, CONFIG, 2)
+    assert all(step["unrelated"] == step["replay"] == [] for step in plan(sizes, CONFIG, 1))
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.1), (2, 0.9), (40, 0.1), (40, 0.0), (100, 0.5)])
+def test_the_schedule_rises_to_one_and_falls_towards_zero(steps: int, warmup: float) -> None:
+    rates = [schedule(step, steps, warmup) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    peak = rates.index(max(rates))
+    assert rates[peak] == 1
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert steps < 10 or rates[-1] < 0.1
+
+
+class Logits(TorchDispatchMode):
+    """The most rows that any tensor as wide as the vocabulary has."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.vocabulary, self.rows = vocabulary, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.rows = max([self.rows, *self._rows(result)])
+        return result
+
+    def _rows(self, result: Any) -> Iterator[int]:
+        for t in tree_leaves(result):
+            if isinstance(t, Tensor) and t.ndim and t.shape[-1] == self.vocabulary:
+                yield t.numel() // self.vocabulary
+
+
+def test_a_step_never_holds_the_logits_of_all_its_tokens(fresh: Opener, lm: LanguageModel, matrix_VD: Tensor) -> None:
+    new = target_sentences(lm, CONTEXT, [(f"Question {i}?", "A long answer. " * 4) for i in range(8)], origin="b")
+    assert sum(len(s.answer) for s in new) > 3 * CHUNK
+    student, config = fresh(), CONFIG.model_copy(update={"batch_size": 8, "epochs": 1})
+    with Logits(len(matrix_VD)) as logits:
+        integrate(student, matrix_VD, {"new": new}, config, seed=0)
+    assert logits.rows == CHUNK

@@ -1,0 +1,81 @@
+"""What is remembered comes back as it was, costs no more than its budget, and forgets what was superseded."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.memory import load_sentences, save_sentences, within_budget, without_superseded
+from models.teacher import TargetSentence
+
+Maker = Callable[..., TargetSentence]
+
+
+def asked(sentences: list[TargetSentence]) -> list[str]:
+    return [s.question for s in sentences]
+
+
+def equal(a: TargetSentence, b: TargetSentence) -> bool:
+    rest = [{k: v for k, v in vars(s).items() if k != "states_TD"} for s in (a, b)]
+    return rest[0] == rest[1] and torch.equal(a.states_TD, b.states_TD)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_round_trip(tmp_path: Path, sentences: list[TargetSentence], dtype: torch.dtype) -> None:
+    kept = [replace(s, states_TD=s.states_TD.to(dtype), written=0.25, question=f"{s.question} é…") for s in sentences]
+    save_sentences(tmp_path / "memory", kept)
+    back = load_sentences(tmp_path / "memory")
+    assert all(equal(a, b) for a, b in zip(back, kept, strict=True))
+    assert back[0].states_TD.dtype == dtype
+
+
+def test_nothing_is_remembered_too(tmp_path: Path) -> None:
+    save_sentences(tmp_path / "memory", [])
+    assert load_sentences(tmp_path / "memory") == []
+
+
+def test_states_that_do_not_fit_are_noticed(tmp_path: Path, sentences: list[TargetSentence]) -> None:
+    save_sentences(tmp_path / "memory", sentences)
+    lines = (tmp_path / "memory" / "sentences.jsonl").read_text().splitlines()
+    (tmp_path / "memory" / "sentences.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(ValueError, match="dvc repro"):
+        load_sentences(tmp_path / "memory")
+
+
+def test_every_experience_keeps_an_equal_voice(sentence: Maker) -> None:
+    sizes = {("b0", "one"): 50, ("b0", "two"): 3, ("b1", "one"): 20, ("b1", "three"): 7}
+    many = [sentence(f"{o} {e} {k}?", origin=o, experience=e) for (o, e), n in sizes.items() for k in range(n)]
+    for budget in (0, 1, 4, 15, 31, 79, 80, 1000):
+        kept = within_budget(many, budget, seed=0)
+        assert len(kept) == min(budget, 80)
+        count = Counter((s.origin, s.experience) for s in kept)
+        most = max(count.values(), default=0)
+        assert all(count[k] >= min(size, most - 1) for k, size in sizes.items())
+        assert len(set(asked(kept))) == len(kept)
+
+
+def test_the_draw_repeats_with_its_seed_and_is_a_draw(sentence: Maker) -> None:
+    many = [sentence(f"Question {k}?") for k in range(40)]
+    assert asked(within_budget(many, 10, seed=1)) == asked(within_budget(many, 10, seed=1))
+    assert asked(within_budget(many, 10, seed=1)) != asked(within_budget(many, 10, seed=2))
+
+
+def test_cost_does_not_grow_with_the_history(sentence: Maker) -> None:
+    remembered: list[TargetSentence] = []
+    for batch in range(30):
+        new = [sentence(f"{batch} {k}?", origin=f"b{batch:04d}", experience=f"e{k % 5}") for k in range(20)]
+        remembered = within_budget([*remembered, *new], 60, seed=batch)
+        assert len(remembered) <= 60
+    assert len({s.origin for s in remembered}) > 5  # old batches still speak
+
+
+def test_what_a_new_sentence_answers_otherwise_is_let_go(sentence: Maker) -> None:
+    old = [sentence("Who runs the mill of Orvane?", answer=1), sentence("Where is the mill?", answer=2)]
+    changed = sentence("who runs the mill of orvane", answer=7, origin="b0001")
+    assert asked(without_superseded(old, [changed])) == ["Where is the mill?"]
+    assert asked(without_superseded(old, [sentence("When is it open?", answer=7)])) == asked(old)
+    confirmed = sentence("Who runs the mill of Orvane?", answer=1, origin="b0001")
+    assert asked(without_superseded(old, [confirmed])) == asked(old)

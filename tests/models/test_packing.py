@@ -1,0 +1,111 @@
+"""Packed rows are sentences run one by one: same loss, same gradients."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.kl import kl_from_states
+from models.model import LanguageModel
+from models.packing import pack
+from models.teacher import TargetSentence, target_sentences
+
+PAIRS = [("Who runs the mill of Orvane?", "Mara Holt"), ("When?", "At nine in the morning"), ("Where?", "In Orvane"),
+         ("What is it?", "A mill"), ("Why?", "x")]  # fmt: skip
+
+
+@pytest.fixture
+def taught(lm: LanguageModel) -> list[TargetSentence]:
+    return target_sentences(lm, "Mara Holt runs the mill in Orvane from 9.", PAIRS, origin="b0000")
+
+
+def loss_and_gradients(
+    lm: LanguageModel, groups: Sequence[Sequence[TargetSentence]], row_tokens: int
+) -> tuple[list[float], dict[str, Tensor]]:
+    """KL of every target token in order, and the gradient of their sum, with each group in a pack of its own."""
+    lm.model.zero_grad()
+    kl: list[float] = []
+    for group in groups:
+        packed = pack([(s.prompt, s.answer) for s in group], row_tokens=row_tokens, pad=lm.tokenizer.pad_token_id)
+        hidden_BLD = lm.hidden_BLD(
+            input_ids=packed.ids_BL,
+            position_ids=packed.positions_BL,
+            attention_mask=packed.attention_mask(torch.float32),
+            use_cache=False,
+        )
+        total, kl_N = kl_loss(lm, hidden_BLD.flatten(0, 1)[packed.loss_N], group)
+        total.backward()
+        kl += kl_N.tolist()
+    return kl, {n: p.grad.clone() for n, p in lm.model.named_parameters()}
+
+
+def kl_loss(lm: LanguageModel, states_ND: Tensor, group: Sequence[TargetSentence]) -> tuple[Tensor, Tensor]:
+    tokens = torch.tensor([t for s in group for t in s.answer])
+    return kl_from_states(
+        states_ND,
+        lm.output_matrix_VD,
+        torch.cat([s.states_TD for s in group]),
+        lm.output_matrix_VD.detach(),
+        token_N=tokens,
+        written_N=torch.zeros(len(tokens)),
+        weight_N=torch.ones(len(tokens)),
+    )
+
+
+def one_by_one(lm: LanguageModel, taught: Sequence[TargetSentence]) -> tuple[list[float], dict[str, Tensor]]:
+    """Without packing at all: a plain causal run of each sentence."""
+    lm.model.zero_grad()
+    kl: list[float] = []
+    for s in taught:
+        hidden_LD = lm.hidden_BLD(input_ids=torch.tensor([[*s.prompt, *s.answer]]), use_cache=False)[0]
+        total, kl_N = kl_loss(lm, hidden_LD[len(s.prompt) - 1 : -1], [s])
+        total.backward()
+        kl += kl_N.tolist()
+    return kl, {n: p.grad.clone() for n, p in lm.model.named_parameters()}
+
+
+@pytest.mark.parametrize("row_tokens", [16, 90, 120, 200, 1000])
+def test_packed_is_one_by_one(lm: LanguageModel, taught: list[TargetSentence], row_tokens: int) -> None:
+    kl, gradients = loss_and_gradients(lm, [taught], row_tokens)
+    wanted, wanted_gradients = one_by_one(lm, taught)
+    assert kl == pytest.approx(wanted, abs=1e-4)
+    assert min(wanted) > 1e-4
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_single_sentence_packs(lm: LanguageModel, taught: list[TargetSentence]) -> None:
+    kl, _ = loss_and_gradients(lm, [[s] for s in taught], 64)
+    assert kl == pytest.approx(one_by_one(lm, taught)[0], abs=1e-4)
+
+
+def test_the_layout() -> None:
+    packed = pack([([9, 8, 1], [11, 12]), ([9, 8, 2, 3], [13]), ([9, 8, 4], [14, 15, 16])], row_tokens=8, pad=0)
+    # Own tokens: 2, 2 and 3 beside the prefix of 2. Longest first: [4, 14, 15], then [1, 11] fits beside it…
+    assert packed.ids_BL.tolist() == [[9, 8, 4, 14, 15, 1, 11], [9, 8, 2, 3, 0, 0, 0]]
+    assert packed.positions_BL.tolist() == [[0, 1, 2, 3, 4, 2, 3], [0, 1, 2, 3, 0, 0, 0]]
+    assert packed.segments_BL.tolist() == [[0, 0, 1, 1, 1, 2, 2], [0, 0, 1, 1, -1, -1, -1]]
+    assert packed.loss_N.tolist() == [5, 6, 7 + 3, 2, 3, 4]  # in the order in which the sentences came
+
+
+def test_a_token_sees_the_prefix_and_its_own_past() -> None:
+    packed = pack([([9, 8, 1], [11, 12]), ([9, 8, 4], [14, 15, 16])], row_tokens=8, pad=0)
+    looks = (packed.attention_mask(torch.float32)[0, 0] == 0).int().tolist()
+    assert looks == [
+        [1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 1, 1],
+    ]
+
+
+def test_a_sentence_longer_than_a_row_is_kept_whole() -> None:
+    long = list(range(20, 60))
+    packed = pack([([9, 1], long), ([9, 2], [3])], row_tokens=16, pad=0)
+    ids = packed.ids_BL.flatten().tolist()
+    assert ids[1:41] == [1, *long[:-1]]
+    assert len(packed.loss_N) == 41

@@ -1,0 +1,170 @@
+"""Pairs: no probe among them, the same for the same seed, made of what the context says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models import synthesize as core
+from models.metrics import normalise
+from models.model import LanguageModel
+from models.records import Experience, QAPair
+from models.synthesize import Leak, SynthesizeConfig, distinct, sentences, synthesize, tells
+
+CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
+PROBE = "Who runs the mill in Orvane?"
+NEAR = ["who runs THE mill in Orvane", "Who runs a mill in Orvane ?!", "In Orvane, who runs the mill?"]
+TEXT = "News of the mill in Orvane. Mara Holt runs the mill in Orvane since May. It opens at nine in the morning."
+
+
+def experience(**fields: Any) -> Experience:
+    return Experience.model_validate({"id": "mill", "context": TEXT} | fields)
+
+
+def given(question: str, answer: str = "Mara") -> dict[str, str]:
+    return {"question": question, "answer": answer}
+
+
+def asks_a_probe(pairs: list[QAPair], *probes: str) -> bool:
+    words = [set(normalise(p).split()) for p in probes]
+    return any(set(normalise(pair.question).split()) == w for pair in pairs for w in words)
+
+
+def test_a_given_pair_that_asks_a_probe_is_dropped(lm: LanguageModel) -> None:
+    mill = experience(
+        probes=[{"question": PROBE, "answers": ["Mara Holt"]}],
+        qa=[given(q) for q in (PROBE, *NEAR, "When does it open?")],
+    )
+    pairs = synthesize(lm, [mill], CONFIG, seed=0)
+    assert [p.question for p in pairs] == ["When does it open?"]
+
+
+def test_a_probe_of_another_experience_or_an_earlier_batch_is_dropped_too(lm: LanguageModel) -> None:
+    asking = experience(id="a", qa=[given(PROBE), given("When does it open?"), given("Where is it?")])
+    probed = experience(id="b", probes=[{"question": NEAR[2], "answers": ["Mara"]}], qa=[given("How old is it?")])
+    pairs = synthesize(lm, [asking, probed], CONFIG, seed=0, forbidden=["where is it"])
+    assert [(p.experience, p.question) for p in pairs] == [("a", "When does it open?"), ("b", "How old is it?")]
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A model that asks nothing but what stands in this list, and always gives the right answer."""
+    said: list[str] = []
+
+    def generate(lm: LanguageModel, prompts: list[list[int]], **_: Any) -> list[str]:
+        return [said[k % len(said)] for k in range(len(prompts))]
+
+    monkeypatch.setattr(core, "generate", generate)
+    monkeypatch.setattr(core, "answer", lambda lm, questions, *_, **__: ["Mara Holt runs the mill."] * len(questions))
+    monkeypatch.setattr(core, "_OPENINGS", ("",))
+    return said
+
+
+def test_a_model_that_writes_the_probe_s_question_does_not_leak_it(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += [PROBE, *NEAR]
+    probes = [{"question": PROBE, "answers": ["Mara Holt"]}]
+    assert asks_a_probe(synthesize(lm, [experience()], CONFIG, seed=0), PROBE)  # it would, were it no probe
+    pairs = synthesize(lm, [experience(probes=probes)], CONFIG, seed=0)
+    assert pairs
+    assert not asks_a_probe(pairs, PROBE)
+
+
+def test_a_probe_that_looks_like_our_own_forms_does_not_leak(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += ["Nothing."]
+    forms = [p.question for p in synthesize(lm, [experience()], CONFIG, seed=0)]
+    assert {q.split()[0] for q in forms} == {"Complete", "What"}
+    for form in forms:
+        probes = [{"question": form, "answers": ["x"]}]
+        assert form not in [p.question for p in synthesize(lm, [experience(probes=probes)], CONFIG, seed=0)]
+
+
+def test_no_more_questions_are_kept_than_asked_for(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += [f"Who of Orvane runs number {k} of the mill?" for k in range(20)]
+    config = CONFIG.model_copy(update={"samples": 12, "keep": 3, "cloze": 0, "about": 0})
+    pairs = synthesize(lm, [experience()], config, seed=0)
+    assert {p.kind for p in pairs} == {"question"}
+    assert 3 <= len(pairs) <= 3 * len(sentences(experience()))
+
+
+def test_same_seed_same_pairs(lm: LanguageModel) -> None:
+    config = CONFIG.model_copy(update={"temperature": 1.5})
+    asked = [synthesize(lm, [experience()], config, seed=1) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert asked[0]
+
+
+def test_the_seed_reaches_the_sampling(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., list[str]] = core.generate
+    drawn: list[list[str]] = []
+
+    def heard(*arguments: Any, **named: Any) -> list[str]:
+        drawn.append(real(*arguments, **named))
+        return drawn[-1]
+
+    monkeypatch.setattr(core, "generate", heard)
+    for seed in (1, 1, 50):
+        synthesize(lm, [experience(), experience(id="other")], CONFIG, seed=seed)
+    assert drawn[0:2] == drawn[2:4] != drawn[4:6]
+    assert drawn[0] != drawn[1]  # each experience draws its own
+
+
+def test_given_pairs_are_taken_as_they_are(lm: LanguageModel) -> None:
+    (pair,) = synthesize(lm, [experience(qa=[given("When does it open?", "At 9")])], CONFIG, seed=0)
+    assert pair == QAPair(
+        experience="mill", question="When does it open?", answer="At 9", kind="given", writer="record"
+    )
+
+
+def test_pairs_are_distinct() -> None:
+    def pair(question: str, answer: str) -> QAPair:
+        return QAPair(experience="e", question=question, answer=answer, kind="given", writer="record")
+
+    same = [pair("Who?", "Mara"), pair("who", "mara."), pair("Who?", "Ida"), pair("Where?", "Mara")]
+    assert distinct(same) == [same[0], same[2], same[3]]
+
+
+def test_a_context_of_no_sentence_gives_no_pairs(lm: LanguageModel) -> None:
+    assert synthesize(lm, [experience(context="Hello there")], CONFIG, seed=0) == []
+
+
+def test_sentences_of_a_text() -> None:
+    text = "Notes of the day. Mara Holt runs the mill.\nIt opens at nine sharp\nWho runs the other mill? Short one.\n"
+    assert sentences(experience(context=text + "Mara Holt runs the mill.")) == [
+        "Notes of the day.",
+        "Mara Holt runs the mill.",
+        "It opens at nine sharp",
+    ]
+
+
+def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
+    turns = [
+        {"role": "user", "content": "Who runs the mill in Orvane?"},
+        {"role": "assistant", "content": "Mara Holt runs the mill. She began in May 2031."},
+        {"role": "user", "content": "Thanks!"},
+    ]
+    assert sentences(experience(context=turns)) == ["Mara Holt runs the mill.", "She began in May 2031."]
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("Mara Holt", True),
+        ("Mara Holt runs it since May", True),
+        ("The mill in Orvane", False),  # says back what was asked
+        ("Ida Berg", False),  # invented
+        ("Mara Ida Berg Sand", False),  # more invented than told
+        ("", False),
+    ],
+)
+def test_an_answer_tells_what_the_sentence_says(reply: str, told: bool) -> None:
+    fact = "Mara Holt runs the mill in Orvane since May."
+    assert tells(reply, fact, "Who runs the mill in Orvane?") is told
+
+
+@pytest.mark.parametrize(
+    ("question", "leaks"),
+    [(PROBE, True), *[(near, True) for near in NEAR], ("Who runs the mill?", False), ("When does it open?", False)],
+)
+def test_leak(question: str, leaks: bool) -> None:
+    assert Leak(["Where is it?", PROBE]).holds(question) is leaks
+    assert not Leak([]).holds(question)
