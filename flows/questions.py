@@ -11,6 +11,8 @@ import typer
 from rich.table import Table
 
 from flows.options import AsJson, console, workspace
+from flows.settings import register_config
+from tasks.workspace import Workspace
 
 Version = Annotated[
     str, typer.Option("--version", metavar="VERSION", help="base, champion, a version's number or a batch's name.")
@@ -38,11 +40,12 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """One answer, or a file of questions answered in batches. Greedy: the same question has the same answer."""
-    from flows import answering
-
     if (questions is None) != (out is None) or (questions is not None and question is not None):
         raise ValueError("Give one QUESTION, or --questions FILE.jsonl together with --out FILE.jsonl.")
     ws = workspace(ctx)
+    _must_exist(ws, version)
+    from flows import answering
+
     text = context.read_text(encoding="utf-8") if context else None
     asked = answering.read_questions(questions) if questions else []
     lm = answering.version(ws, version)
@@ -64,10 +67,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Efficacy on any experience file: open book by the base, closed book by the base and by that version."""
+    ws = workspace(ctx)
+    _must_exist(ws, version)
     from flows import answering
     from tasks import intake
 
-    ws = workspace(ctx)
     found = answering.totals(version, answering.examine(ws, intake.experiences(file), version))
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -112,6 +116,13 @@ def compare(
             ensure_ascii=False,
         )
     )
+
+
+def _must_exist(ws: Workspace, version: str) -> None:
+    """Say at once that there is no such version: importing torch takes seconds."""
+    from tasks import registry
+
+    registry.resolve(ws, register_config(ws), version)
 
 
 def _typed() -> Iterator[str]:

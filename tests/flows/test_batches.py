@@ -1,0 +1,80 @@
+"""batches.yaml: what DVC and people read stays what the rounds wrote."""
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import batches, locks
+from flows.batches import Batches
+from tasks.workspace import BASE, Workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    workspace.raw_folder.mkdir(parents=True)
+    batches.write(workspace, Batches())
+    return workspace
+
+
+def test_what_is_written_is_read_back(ws: Workspace) -> None:
+    known = Batches().begun("b0000", BASE).ended("b0000", "accepted").begun("b0001", "b0000").begun("b0002", "b0000")
+    known = known.rejected_whole("b0001", "3 of 3 rows: [failed] {badly}").ended("b0002", "refused")
+    batches.write(ws, known)
+    assert batches.read(ws) == known
+    found = yaml.safe_load(ws.batches.read_text(encoding="utf-8"))
+    assert found["batches"] == {
+        "b0000": {"parent": "base", "state": "accepted"},
+        "b0002": {"parent": "b0000", "state": "refused"},
+    }
+    assert known.last_accepted == "b0000"
+    assert known.unfinished == []
+
+
+def test_pending_is_what_no_round_has_begun(ws: Workspace) -> None:
+    for name in ("b0000", "b0001", "b10000", "b9999", "notes"):
+        ws.raw(name).touch()
+    known = Batches().begun("b0000", BASE)
+    assert batches.pending(ws, known) == ["b0001", "b9999", "b10000"]
+    assert batches.next_name(ws) == "b10001"
+
+
+def test_names_of_rejected_batches_are_not_given_again(ws: Workspace) -> None:
+    batches.write(ws, Batches().begun("b0000", BASE).rejected_whole("b0000", "bad"))
+    assert batches.next_name(ws) == "b0001"
+
+
+def test_a_broken_file_is_named(ws: Workspace) -> None:
+    ws.batches.write_text("batches: [", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"batches\.yaml cannot be read"):
+        batches.read(ws)
+
+
+def hold(root: Path, seconds: float) -> None:
+    with locks.held(root, "round"):
+        time.sleep(seconds)
+
+
+def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    holder = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path, 60))
+    holder.start()
+    deadline = time.monotonic() + 30
+    while not _is_held(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(locks.Busy, match=f"process {holder.pid}"), locks.held(tmp_path, "round"):
+        pass
+    holder.kill()
+    holder.join()
+    with locks.held(tmp_path, "round"):
+        pass
+
+
+def _is_held(root: Path) -> bool:
+    try:
+        with locks.held(root, "round"):
+            return False
+    except locks.Busy as busy:
+        return "process" in str(busy)

@@ -1,0 +1,70 @@
+"""The command line itself: every command explains itself, answers quickly, and fails with one clear line."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import call
+
+COMMANDS = ("init", "ingest", "run", "status", "ask", "evaluate", "compare", "promote", "rollback", "demo")
+SLOW = ("torch", "transformers", "prefect", "mlflow", "great_expectations", "pandas")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str, tmp_path: Path) -> None:
+    said = re.sub(r"\x1b\[[0-9;]*m", "", call(tmp_path, command, "--help").stdout)
+    assert f"Example: selfparam {command}" in said
+
+
+def test_nothing_slow_is_imported_for_help() -> None:
+    code = f"import flows.cli, sys; print([m for m in {SLOW} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["status"], 1, "not inside a workspace"),
+        (["init"], 2, "Missing argument"),
+        (["-C", "ws", "ingest", "nowhere.jsonl"], 1, "nowhere.jsonl does not exist"),
+        (["-C", "ws", "ask", "Who?", "--version", "7"], 1, "no version '7'"),
+        (["-C", "ws", "rollback"], 1, "no earlier champion"),
+        (["-C", "ws", "stage", "dance"], 1, "no stage dance"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments: list[str], status: int, said: str, tmp_path: Path) -> None:
+    if "ws" in arguments:
+        call(tmp_path, "init", "ws")
+    done = call(tmp_path, *arguments, check=False)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    call(tmp_path, "init", "ws")
+    params = tmp_path / "ws" / "params.yaml"
+    params.write_text("seed: 0\nvalidate: {max_tokns: 5}\n", encoding="utf-8")
+    done = call(tmp_path / "ws", "stage", "validate", "b0000", "--parent", "base", check=False)
+    assert done.returncode == 1
+    assert "validate.max_tokns" in done.stderr
+
+
+def test_ingest_takes_folders_in_order_and_tells_what_is_wrong(tmp_path: Path) -> None:
+    call(tmp_path, "init", "ws")
+    notes = tmp_path / "notes"
+    (notes / ".hidden").mkdir(parents=True)
+    (notes / ".hidden" / "x.md").write_text("A secret draft that nobody may read.", encoding="utf-8")
+    (notes / "b.md").write_text("The lamp in the hall of the mill is blue and very old.", encoding="utf-8")
+    (notes / "a.jsonl").write_text('{"id": "a", "context": "The mill stands by the river."}\n{oops\n', encoding="utf-8")
+    said = json.loads(call(tmp_path, "-C", "ws", "ingest", str(notes), "--json").stdout)
+    assert (said["batch"], said["accepted"], [q["line"] for q in said["quarantined"]]) == ("b0000", 2, [2])
+    lines = (tmp_path / "ws" / "data" / "raw" / "b0000.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines[1] == "{oops"  # as it came
+    status = json.loads(call(tmp_path / "ws" / "data", "status", "--json").stdout)
+    assert (status["pending"], status["disagreements"]) == (["b0000"], [])
