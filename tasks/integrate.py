@@ -22,8 +22,8 @@ from models.files import write_json, written_aside
 from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
-from models.records import Experience, QAPair, read_records
-from models.synthesize import SELF
+from models.records import Experience, HistoryEntry, QAPair, read_records
+from models.synthesize import SELF, Leak
 from models.teacher import TargetSentence, target_sentences
 from tasks.workspace import BASE, Workspace
 
@@ -39,7 +39,10 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     new = _taught(teacher, experiences, pairs, batch, config)
     remembered = load_sentences(ws.memory(parent))
     unrelated = [s for s in remembered if s.origin == UNRELATED]
-    replay = without_superseded([s for s in remembered if s.origin != UNRELATED], new)
+    history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
+    probed = Leak([p.question for entry in history for p in entry.experience.probes])
+    lessons = [s for s in remembered if s.origin != UNRELATED and not probed.holds(s.question)]  # a probe came later
+    replay = without_superseded(lessons, new)
     log.info("integrate %s: %d new sentences, %d replayed, %d unrelated", batch, len(new), len(replay), len(unrelated))
 
     scratch = ws.work(batch)

@@ -1,0 +1,74 @@
+"""Measuring a version: likelihoods, distances, perplexity, against plain computations."""
+
+import math
+
+import pytest
+import torch
+
+from models.answers import answer, log_likelihoods
+from models.evaluate import (
+    EvaluateConfig,
+    Question,
+    answer_probes,
+    general_accuracy,
+    mean_scores,
+    relative_l2,
+    unrelated_text,
+)
+from models.model import LanguageModel, load
+from models.records import Probe
+from models.teacher import TargetSentence
+
+CONFIG = EvaluateConfig(max_new_tokens=6, general_tokens=6)
+
+
+def test_the_likeliest_gold_answer_counts(lm: LanguageModel) -> None:
+    golds = ("Mara Holt", "9", "In Orvane")
+    probes = [Probe(question="Who?", answers=golds), Probe(question="Where?", answers=golds[:1])]
+    first, second = answer_probes(lm, [Question("b", "e", p) for p in probes], CONFIG)
+    alone = [log_likelihoods(lm, ["Who?"], [gold])[0] for gold in golds]
+    assert first.log_likelihood == pytest.approx(max(alone), abs=1e-5)
+    assert len({round(x, 3) for x in alone}) == 3
+    assert second.log_likelihood == pytest.approx(log_likelihoods(lm, ["Where?"], ["Mara Holt"])[0], abs=1e-5)
+    assert [a.answer for a in (first, second)] == answer(lm, ["Who?", "Where?"], max_new_tokens=6)
+
+
+def test_with_a_context_the_book_is_open(lm: LanguageModel) -> None:
+    probe = Probe(question="Who?", answers=("Mara",))
+    (opened,) = answer_probes(lm, [Question("b", "e", probe, "Mara runs it.")], CONFIG)
+    assert opened.log_likelihood == pytest.approx(
+        log_likelihoods(lm, ["Who?"], ["Mara"], ["Mara runs it."])[0], abs=1e-5
+    )
+    assert answer_probes(lm, [], CONFIG) == []
+    assert mean_scores([]) is None
+    assert mean_scores([opened])["log_likelihood"] == opened.log_likelihood  # type: ignore[index]
+
+
+def test_general_accuracy_is_a_share(lm: LanguageModel) -> None:
+    said = answer(lm, ["Who?", "Where?"], max_new_tokens=6)
+    facts = [("Who?", (said[0],)), ("Where?", ("surely not this",))]
+    assert general_accuracy(lm, facts, CONFIG) == 0.5
+
+
+def test_distance_of_weights(lm: LanguageModel, tiny_model: object) -> None:
+    base = load(str(tiny_model), dtype=torch.float32)
+    assert relative_l2(lm, base) == 0
+    with torch.no_grad():
+        for p in lm.model.parameters():
+            p.mul_(1.1)
+    assert relative_l2(lm, base) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_unrelated_text_of_base_and_of_a_moved_model(lm: LanguageModel, unrelated: list[TargetSentence]) -> None:
+    base_VD = lm.output_matrix_VD.detach().clone()
+    still = unrelated_text(lm, base_VD, unrelated)
+    assert still["kl_from_base"] == pytest.approx(0, abs=1e-5)
+    nll: list[float] = []
+    for s in unrelated:
+        with torch.no_grad():
+            logp_LV = lm.model(input_ids=torch.tensor([[*s.prompt, *s.answer]])).logits[0].log_softmax(-1)
+        nll += [-logp_LV[len(s.prompt) - 1 + t, token].item() for t, token in enumerate(s.answer)]
+    assert still["perplexity"] == pytest.approx(math.exp(sum(nll) / len(nll)), rel=1e-4)
+    with torch.no_grad():
+        lm.output_matrix_VD.add_(0.05 * torch.randn(base_VD.shape, generator=torch.Generator().manual_seed(0)))
+    assert unrelated_text(lm, base_VD, unrelated)["kl_from_base"] > 1e-4

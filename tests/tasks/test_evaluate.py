@@ -1,0 +1,201 @@
+"""The stage evaluate: the numbers that the gate, the registry and people read."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from models.files import read_json
+from models.records import Answer, Experience, HistoryEntry, read_records
+from tasks.evaluate import COLUMNS, efficacy, questions, stream
+
+SCORES = {"f1", "exact", "contains", "log_likelihood"}
+STREAM = {"f1", "contains", "log_likelihood"}
+
+
+def metrics_of(learnt: Any, batch: str) -> dict[str, Any]:
+    return read_json(learnt.ws.metrics(batch))
+
+
+def answers_of(learnt: Any, batch: str, name: str = "answers") -> list[Answer]:
+    return read_records(learnt.ws.evaluation(batch) / f"{name}.jsonl", Answer)
+
+
+def matrix_of(learnt: Any, batch: str) -> pd.DataFrame:
+    return pd.read_csv(learnt.ws.evaluation(batch) / "matrix.csv")
+
+
+def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
+    told = metrics_of(learnt, "b0001")
+    assert (told["version"], told["parent"]) == ("b0001", "b0000")
+    learning = told["efficacy"]
+    assert learning["probes"] == 2
+    for name in ("open_book", "closed_book_base", "closed_book_before", "closed_book"):
+        assert set(learning[name]) == SCORES
+        assert all(0 <= learning[name][m] <= 1 for m in SCORES - {"log_likelihood"})
+        assert learning[name]["log_likelihood"] <= 0
+    low, high = learning["gain_contains_interval"]
+    assert -1 <= low <= high <= 1
+    assert set(told["retention"]) == {"b0000"}
+    assert set(told["retention"]["b0000"]) == SCORES | {"probes"}
+    assert set(told["average"]) == set(told["backward_transfer"]) == set(told["forgetting"]) == STREAM
+    assert set(told["general"]) == {
+        "facts",
+        "accuracy",
+        "accuracy_base",
+        "perplexity",
+        "perplexity_base",
+        "kl_from_base",
+    }
+    assert told["general"]["kl_from_base"] > 0
+    assert told["drift"]["relative_l2"] > 0
+
+
+def test_the_recovered_gap_is_that_of_the_log_likelihoods(learnt: Any) -> None:
+    for batch in ("b0000", "b0001"):
+        told = metrics_of(learnt, batch)["efficacy"]
+        opened, before, now = (told[n]["log_likelihood"] for n in ("open_book", "closed_book_before", "closed_book"))
+        wanted = (now - before) / (opened - before) if opened > before else None
+        assert told["recovered_gap"] == pytest.approx(wanted)
+
+
+def test_a_first_batch_has_nothing_to_retain(learnt: Any) -> None:
+    told = metrics_of(learnt, "b0000")
+    assert told["retention"] == {}
+    assert "backward_transfer" not in told
+    assert "forgetting" not in told
+    assert told["efficacy"]["closed_book_before"] == told["efficacy"]["closed_book_base"]
+    assert told["average"]["f1"] == pytest.approx(told["efficacy"]["closed_book"]["f1"])
+
+
+def test_before_is_the_parent_and_not_the_base(learnt: Any) -> None:
+    told = metrics_of(learnt, "b0001")["efficacy"]
+    assert told["closed_book_before"]["log_likelihood"] != told["closed_book_base"]["log_likelihood"]
+    matrix = matrix_of(learnt, "b0001").set_index(["version", "batch"])
+    assert told["closed_book_before"]["log_likelihood"] == pytest.approx(matrix.log_likelihood["b0000", "b0001"])
+
+
+def test_the_matrix_grows_with_the_stream(learnt: Any) -> None:
+    first, second = matrix_of(learnt, "b0000"), matrix_of(learnt, "b0001")
+    assert list(first.columns) == COLUMNS
+    assert list(zip(first.version, first.batch, strict=True)) == [
+        ("open_book", "b0000"),
+        ("base", "b0000"),
+        ("b0000", "b0000"),
+    ]
+    pd.testing.assert_frame_equal(second.iloc[:3], first)
+    assert set(zip(second.version[3:], second.batch[3:], strict=True)) == {
+        ("open_book", "b0001"),
+        ("base", "b0001"),
+        ("b0000", "b0001"),
+        ("b0001", "b0000"),
+        ("b0001", "b0001"),
+    }
+
+
+def test_a_superseded_probe_is_marked_and_left_out(learnt: Any) -> None:
+    (old,) = [a for a in answers_of(learnt, "b0001") if a.answers == ("Mara Holt", "Mara")]
+    assert (old.kind, old.batch) == ("superseded", "b0000")
+    (new,) = [a for a in answers_of(learnt, "b0001") if a.answers == ("Ida Berg",)]
+    assert (new.kind, new.batch) == ("direct", "b0001")
+    matrix = matrix_of(learnt, "b0001").set_index(["version", "batch"])
+    assert matrix.probes["b0000", "b0000"] == 2
+    assert matrix.probes["b0001", "b0000"] == 1
+    (kept,) = [a for a in answers_of(learnt, "b0001") if a.batch == "b0000" and a.kind != "superseded"]
+    assert metrics_of(learnt, "b0001")["retention"]["b0000"]["f1"] == pytest.approx(kept.f1)
+
+
+def test_answers_are_cumulative(learnt: Any) -> None:
+    assert [a.batch for a in answers_of(learnt, "b0001")] == ["b0000"] * 2 + ["b0001"] * 2
+    for name in ("open_book", "base"):
+        assert [a.batch for a in answers_of(learnt, "b0001", name)] == ["b0000"] * 2 + ["b0001"] * 2
+        assert answers_of(learnt, "b0001", name)[:2] == answers_of(learnt, "b0000", name)
+    opened, closed = answers_of(learnt, "b0000", "open_book"), answers_of(learnt, "b0000", "base")
+    assert [a.log_likelihood for a in opened] != [a.log_likelihood for a in closed]  # the context was there
+
+
+def test_a_batch_without_probes_still_shows_what_was_kept(learnt: Any) -> None:
+    told = metrics_of(learnt, "b0002")
+    assert told["efficacy"] == {"probes": 0, "recovered_gap": None}
+    assert set(told["retention"]) == {"b0000", "b0001"}
+    assert all(math.isfinite(x) for x in told["average"].values())
+    assert "b0002" not in set(matrix_of(learnt, "b0002").batch)
+
+
+def test_a_stream_may_begin_without_probes(stages: Any) -> None:
+    qa = [{"question": "Who sells eels?", "answer": "Mara"}]
+    plain = {"id": "eels", "context": "Mara sells eels in the harbour.", "qa": qa}
+    probed = {
+        "id": "mill",
+        "context": "Ida runs the mill of the village.",
+        "qa": [{"question": "Who?", "answer": "Ida"}],
+    }
+    probed["probes"] = [{"question": "Who runs the mill of the village?", "answers": ["Ida"]}]
+    stages.learn("b0000", "base", [plain])
+    told = metrics_of(stages, "b0000")
+    assert told["efficacy"]["probes"] == 0
+    assert told["retention"] == {}
+    stages.learn("b0001", "b0000", [probed])
+    told = metrics_of(stages, "b0001")
+    assert told["efficacy"]["probes"] == 1
+    assert told["retention"] == {}
+    assert set(told["average"]) == STREAM
+    assert "forgetting" not in told
+
+
+def test_plots_are_drawn(learnt: Any) -> None:
+    plots = learnt.ws.evaluation("b0001") / "plots"
+    assert (plots / "retention.png").read_bytes().startswith(b"\x89PNG")
+    assert read_json(plots / "retention.json")
+
+
+def entry(batch: str, *probes: tuple[str, str]) -> HistoryEntry:
+    asked = [{"question": q, "answers": [a]} for q, a in probes]
+    experience = Experience.model_validate({"id": batch, "context": "x", "probes": asked})
+    return HistoryEntry(batch=batch, digest="d", experience=experience)
+
+
+def test_only_the_last_answers_to_a_question_count() -> None:
+    history = [
+        entry("b0000", ("Who?", "Mara"), ("Where?", "Orvane"), ("When?", "9")),
+        entry("b0001", ("who", "Ida"), ("Where?", "Orvane")),
+        entry("b0002", ("Who?", "Runa")),
+    ]
+    assert [(q.batch, q.probe.question, q.probe.kind) for q in questions(history)] == [
+        ("b0000", "Who?", "superseded"),
+        ("b0000", "Where?", "direct"),  # asked again with the same answers
+        ("b0000", "When?", "direct"),
+        ("b0001", "who", "superseded"),
+        ("b0001", "Where?", "direct"),
+        ("b0002", "Who?", "direct"),
+    ]
+
+
+def table(cells: dict[tuple[str, str], float]) -> pd.DataFrame:
+    rows = [{"version": v, "batch": b, "probes": 1, "f1": x, "exact": x, "contains": x, "log_likelihood": -1 / x}
+            for (v, b), x in cells.items()]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_signs_on_a_matrix_made_by_hand() -> None:
+    lost = table({("open_book", "a"): 1, ("a", "a"): 0.8, ("a", "b"): 0.1, ("b", "a"): 0.2, ("b", "b"): 0.6})
+    told = stream(lost, "b", ["a", "b"])
+    assert told["backward_transfer"]["f1"] == pytest.approx(-0.6)
+    assert told["forgetting"]["f1"] == pytest.approx(0.6)
+    assert told["average"]["f1"] == pytest.approx(0.4)
+    assert told["retention"]["a"]["contains"] == pytest.approx(0.2)
+    assert told["backward_transfer"]["log_likelihood"] == pytest.approx(-1 / 0.2 + 1 / 0.8)
+    assert "backward_transfer" not in stream(lost, "a", ["a"])
+
+
+def test_efficacy_compares_now_with_before() -> None:
+    def answers(contains: float, logp: float) -> list[Answer]:
+        common = {"batch": "b", "experience": "e", "question": "q", "answers": ("a",), "kind": "direct", "answer": "x"}
+        scores = {"f1": contains, "exact": 0.0, "contains": contains, "log_likelihood": logp}
+        return [Answer.model_validate(common | scores)] * 3
+
+    told = efficacy(answers(1, -1), answers(0, -9), answers(0, -5), answers(1, -2), seed=0)
+    assert told["recovered_gap"] == pytest.approx(0.75)
+    assert told["gain_contains_interval"] == [1, 1]
+    assert told["closed_book_base"]["log_likelihood"] == -9
