@@ -8,6 +8,7 @@ brings order, caching and lineage. Started by `selfparam run`, or by the schedul
 import flows.quiet  # noqa: F401 - first: the libraries read it when they are imported
 
 # isort: on
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from typing import Any
 from prefect import Task, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, State
 
 from flows import batches, git, locks, params, round, tables
 from flows.params import Params
-from flows.run import registry_is_lost
+from flows.run import is_idle, registry_is_lost
 from flows.stages import Stage
 from tasks.gate import Verdict
 from tasks.registry import RegisteredVersion
@@ -29,18 +31,25 @@ from tasks.workspace import BASE, Workspace
 @flow(name="update", description="One round over all that has arrived.", log_prints=False)
 def update(workspace: str | None = None) -> "State[Any] | list[str]":
     """Run a round in `workspace` (default: where it is started). Returns the batches that it finished."""
+    _log_to_prefect()
     ws = Workspace(batches.find_root(Path(workspace or ".")))
     try:
         with locks.held(ws.root, "round"):
-            return learn_all(ws, params.read(ws))
+            return [] if is_idle(ws) else learn_all(ws, params.read(ws))
     except locks.Busy as busy:  # a schedule that is faster than its rounds must not pile them up
         return Cancelled(message=str(busy))
 
 
+def _log_to_prefect() -> None:
+    """A worker imports Prefect before this module, so no setting of ours can make it take our logger's lines."""
+    log = logging.getLogger("selfparam")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, APILogHandler) for handler in log.handlers):
+        log.addHandler(APILogHandler())
+
+
 def learn_all(ws: Workspace, settings: Params) -> list[str]:
     """Batch after batch, beginning with the one that a killed round left; what arrives meanwhile is taken along."""
-    round.take_in(ws)
-    STAGES["base"](ws, BASE)
     if registry_is_lost(ws):
         round.reopen(ws)
     learnt = []
@@ -52,6 +61,8 @@ def learn_all(ws: Workspace, settings: Params) -> list[str]:
 
 def learn(ws: Workspace, batch: str, settings: Params) -> None:
     """One batch's way through."""
+    round.take_in(ws)
+    STAGES["base"](ws, BASE)
     STAGES["validate"](ws, batch)
     if reason := round.report_of(ws, batch).rejected_whole:
         round.leave_out(ws, batch, reason)

@@ -1,5 +1,6 @@
 """A whole round with the tiny model, through the command line: what it leaves behind, and that it is not done twice."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,7 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from flows import demo
+from tasks.workspace import Workspace
 from tests.flows.conftest import Workspaces, call, day, environment, git
 
 
@@ -107,6 +111,16 @@ def test_champion_is_moved_by_hand(learnt: Path) -> None:
 def test_two_versions_are_compared_without_a_model(learnt: Path) -> None:
     found = json.loads(call(learnt, "compare", "base", "champion", "--json").stdout)
     assert (found["a"]["version"], found["b"]["version"], found["probes"]) == ("base", "b0000", 1)
+
+
+def test_demo_shows_what_was_learnt_without_a_model(learnt: Path) -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    demo.show(Workspace(learnt), learnt, console)
+    said = console.export_text()
+    assert "b0000" in said
+    assert "General ability" in said
+    assert "What colour has the boat of Anna?" in said
+    assert f"selfparam -C {learnt} run" in said
 
 
 def dvc(workspace: Path, *arguments: str) -> str:
