@@ -44,7 +44,9 @@ def generate(
         for i, ids in zip(
             rows, _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator), strict=True
         ):
-            texts[i] = lm.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            text = lm.tokenizer.decode(ids, skip_special_tokens=True)
+            assert isinstance(text, str)
+            texts[i] = text.strip()
         if report:
             report(start + len(rows), len(prompts))
     return texts

@@ -13,10 +13,15 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str 
     """The prompt up to where the answer begins; with `context` it is the teacher's, without the student's."""
     if tokenizer.chat_template:
         content = f"{context}\n\n{question}" if context else question
-        return tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
+        return chat_text(tokenizer, [{"role": "user", "content": content}])
     return f"{context}\n\nQuestion: {question}\nAnswer:" if context else f"Question: {question}\nAnswer:"
+
+
+def chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
+    """Messages as the chat template writes them, up to where the assistant's next one begins."""
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert isinstance(text, str)
+    return text
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, context: str | None = None) -> list[int]:

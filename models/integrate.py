@@ -188,7 +188,7 @@ class MasterWeights:
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], config: IntegrateConfig) -> None:
-        self.parameters = parameters
+        self.parameters: list[Tensor] = [*parameters]
         self.masters = [p.detach().float().clone().requires_grad_() for p in parameters]
         self.clip_norm = config.clip_norm
         self.optimizer = torch.optim.AdamW(

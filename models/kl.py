@@ -7,9 +7,10 @@ KL(P_theta(s|x) || P_theta'(s)); with w > 0 the written token counts too. Logits
 time, for both models: beyond inputs and gradients a call needs 5 * chunk * V floats, whatever N is.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 CHUNK = 128
 
@@ -49,7 +50,7 @@ class _ChunkedKL(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: FunctionCtx,
+        ctx: Any,  # torch gives its type no fields
         student_ND: Tensor,
         student_matrix_VD: Tensor,
         teacher_ND: Tensor,
@@ -76,13 +77,13 @@ class _ChunkedKL(torch.autograd.Function):
                     torch.mm(slope_CV, student_matrix_VD, out=grad_ND[part])
                 if grad_VD is not None:
                     grad_VD.addmm_(slope_CV.T, student_ND[part])
-        ctx.save_for_backward(grad_ND, grad_VD)  # type: ignore[attr-defined]
-        ctx.mark_non_differentiable(kl_N)  # type: ignore[attr-defined]
+        ctx.save_for_backward(grad_ND, grad_VD)
+        ctx.mark_non_differentiable(kl_N)
         return torch.dot(kl_N, weight_N.float()), kl_N
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad_total: Tensor, _grad_kl: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_ND, grad_VD = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, grad_total: Tensor, _grad_kl: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        grad_ND, grad_VD = ctx.saved_tensors
         return (
             None if grad_ND is None else grad_ND * grad_total,
             None if grad_VD is None else grad_VD * grad_total,

@@ -63,7 +63,8 @@ def load(
         raise ValueError(f"the tokenizer of {name_or_path} has no end-of-sequence token: an answer could never end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LanguageModel(model.to(device).eval(), tokenizer)
+    model.to(device)  # type: ignore[arg-type]  # its decorator hides what it takes
+    return LanguageModel(model.eval(), tokenizer)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype) -> None:
@@ -73,7 +74,8 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     """
     model.generation_config = _greedy(model, tokenizer)
     with written_aside(folder) as aside:
-        model.to(dtype).save_pretrained(aside)
+        model.to(dtype)  # type: ignore[arg-type]
+        model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
 
 

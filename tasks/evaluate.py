@@ -135,8 +135,9 @@ def stream(matrix: pd.DataFrame, version: str, order: Sequence[str]) -> dict[str
     learnt = [batch for batch in order if batch in now.index]
     if not learnt:
         return {"retention": {}}
+    scores = now[["probes", *MEASURES]].astype(float).to_dict("index")
     result: dict[str, Any] = {
-        "retention": {b: {c: float(now.loc[b, c]) for c in ("probes", *MEASURES)} for b in learnt if b != version},
+        "retention": {b: scores[b] for b in learnt if b != version},
         "average": {m: float(now.loc[learnt, m].mean()) for m in _STREAM},
     }
     if len(learnt) > 1 and version in learnt:
