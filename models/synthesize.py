@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.answers import answer, generate
+from models.contexts import chat_text
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -147,8 +148,7 @@ def _few_shot(lm: LanguageModel, topic: str, fact: str, opening: str) -> list[in
         for turn in ({"role": "user", "content": task.format(t, s)}, {"role": "assistant", "content": q})
     ]
     turns.append({"role": "user", "content": task.format(topic, fact)})
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + opening
-    return tokenizer(text, add_special_tokens=False).input_ids
+    return tokenizer(chat_text(tokenizer, turns) + opening, add_special_tokens=False).input_ids
 
 
 def _clozes(fact: str, count: int) -> list[tuple[str, str]]:
