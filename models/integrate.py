@@ -53,8 +53,8 @@ class IntegrateConfig(BaseModel):
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(8, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
-    lora_rank: int = Field(32, ge=1)
-    lora_alpha: int = Field(64, ge=1)
+    lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
+    lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
     checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")
 
 

@@ -34,9 +34,9 @@ class SynthesizeConfig(BaseModel):
     temperature: float = Field(0.8, gt=0, description="of the questions; answers are greedy")
     cloze: int = Field(2, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(1, ge=0, description="questions after each name in the context")
-    question_tokens: int = Field(32, ge=8)
-    answer_tokens: int = Field(40, ge=8)
-    batch_size: int = Field(64, ge=1)
+    question_tokens: int = Field(32, ge=8, description="longest question")
+    answer_tokens: int = Field(40, ge=8, description="longest answer")
+    batch_size: int = Field(64, ge=1, description="prompts that the model goes on with together")
 
 
 # Worked examples: (what the document is about, a sentence, a question that names what it is about).
