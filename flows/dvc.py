@@ -18,6 +18,10 @@ class StageFailed(ValueError):
     """A stage ended with an error. The message holds its last lines."""
 
 
+class StageKilled(StageFailed):
+    """A stage was ended by a signal (out of memory, most often): worth another try, it goes on where it was."""
+
+
 def run_stage(root: Path, stage: str, on_line: Callable[[str], None]) -> None:
     """Bring one stage up to date, and nothing else: `dvc repro --single-item`. Skipped by DVC where nothing changed."""
     with subprocess.Popen(
@@ -37,7 +41,8 @@ def run_stage(root: Path, stage: str, on_line: Callable[[str], None]) -> None:
             last.append(line)
             on_line(line)
     if child.returncode != 0:
-        raise StageFailed(f"The stage {stage} failed (exit status {child.returncode}):\n" + "\n".join(last))
+        was_killed = any("exited with -" in line for line in last)
+        raise (StageKilled if was_killed else StageFailed)(f"The stage {stage} failed:\n" + "\n".join(last))
 
 
 def _worth_reading(lines: Iterator[str]) -> Iterator[str]:

@@ -50,6 +50,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         stage = record.__dict__.get("stage")
         line = record.getMessage()
+        line = line.removeprefix(f"{stage}").lstrip(": ") or line  # most stages name themselves in their lines
         if stage is None:
             self.console.print(line, markup=False, highlight=False)
         elif not self.console.is_terminal:

@@ -115,13 +115,10 @@ def settle(
         ws, params.register_, version.number, accepted=verdict.accepted, reasons=verdict.reasons, who=who, at=at
     )
     batches.write(ws, batches.read(ws).ended(version.batch, "accepted" if verdict.accepted else "refused"))
-    log.info(
-        "%s: the gate %s version %d: %s",
-        version.batch,
-        "accepted" if verdict.accepted else "REFUSED",
-        version.number,
-        "; ".join(verdict.reasons) or "no objection",
-    )
+    said = "accepted" if verdict.accepted else "REFUSED"
+    log.info("%s: the gate %s version %d", version.batch, said, version.number)
+    for reason in verdict.reasons:
+        log.info("  - %s", reason)
 
 
 def keep_books(ws: Workspace, message: str, params: Params) -> None:

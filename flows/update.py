@@ -16,10 +16,11 @@ from typing import Any
 from prefect import Task, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, State
 
-from flows import batches, git, locks, params, round, tables
+from flows import batches, dvc, git, locks, params, round, tables
 from flows.params import Params
 from flows.run import is_idle, registry_is_lost
 from flows.stages import Stage
@@ -77,9 +78,26 @@ def learn(ws: Workspace, batch: str, settings: Params) -> None:
     round.keep_books(ws, f"{batch}: {'accepted' if verdict.accepted else 'refused'}", settings)
 
 
+def _was_killed(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
+    try:
+        state.result()
+    except dvc.StageKilled:
+        return True
+    except Exception:  # whatever else it was, the same would happen again
+        return False
+    return False
+
+
 def _stage(name: Stage) -> "Task[[Workspace, str], None]":
     # what a stage makes of what, and whether it need run at all, is DVC's affair: no cache of Prefect's here
-    @task(name=name, task_run_name=f"{name} {{batch}}", cache_policy=NO_CACHE)
+    @task(
+        name=name,
+        task_run_name=f"{name} {{batch}}",
+        cache_policy=NO_CACHE,
+        retries=1,
+        retry_delay_seconds=10,
+        retry_condition_fn=_was_killed,
+    )
     def run(ws: Workspace, batch: str) -> None:
         round.stage(ws, name, batch)
 

@@ -16,7 +16,7 @@ MOMENTS = (
     "base: > selfparam",
     "validate b0000: > selfparam",
     "synthesize b0000: > selfparam",
-    "integrate b0000: integrate b0000 step",
+    "integrate b0000: step",
     "evaluate b0000: > selfparam",
     "register b0000: started",
     "register b0000: version",  # the gate is at work
