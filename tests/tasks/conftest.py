@@ -1,19 +1,27 @@
-"""A workspace in which the stages of the learning core ran on the tiny model: three batches, once a session."""
+"""Workspaces: those in which the learning stages ran on the tiny model, and one with an MLflow of its own."""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from models import model as core
 from models.evaluate import EvaluateConfig
 from models.integrate import IntegrateConfig
 from models.synthesize import SynthesizeConfig
 from models.teacher import TargetSentence
+from tasks import registry
 from tasks.base import BaseConfig, base
+from tasks.register import RegisterConfig
 from tasks.workspace import BASE, Workspace
 
 SEED = 5
@@ -138,3 +146,93 @@ def learnt(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage
         stages.learn(batch, parent, [experience])
         parent = batch
     return stages
+
+
+WORDS = (
+    "{% for message in messages %}<s> {{ message['role'] }} {{ message['content'] }} </s> {% endfor %}"
+    "{% if add_generation_prompt %}<s> assistant {% endif %}"
+)
+
+
+def write_weights(folder: Path, *, seed: int, chat: bool = True) -> None:
+    words = ["<unk>", "<s>", "</s>", "user", "assistant", "Question:", "Answer:", *(f"w{i}" for i in range(57))]
+    words_to_ids = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(WordLevel(words_to_ids, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<unk>"
+    )
+    if chat:
+        fast.chat_template = WORDS
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        initializer_range=0.5,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    core.save(LlamaForCausalLM(shape), fast, folder, dtype=torch.bfloat16)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny weights, and an empty database: its migrations take longer than any test here."""
+    folder = tmp_path_factory.mktemp("prepared")
+    write_weights(folder / "weights", seed=0)
+    write_weights(folder / "other", seed=1)
+    registry.client(Workspace(folder), RegisterConfig()).search_experiments()
+    return folder
+
+
+@pytest.fixture
+def ws(prepared: Path, tmp_path: Path) -> Workspace:
+    """A workspace with an MLflow database of its own."""
+    workspace = Workspace(tmp_path)
+    shutil.copytree(prepared / "mlflow", workspace.mlflow_folder)
+    return workspace
+
+
+@pytest.fixture
+def done(ws: Workspace, prepared: Path) -> Callable[..., None]:
+    """Put on disk what the stages leave behind for a batch."""
+
+    def write(batch: str, weights: str = "weights") -> None:
+        shutil.copytree(prepared / weights, ws.weights(batch), dirs_exist_ok=True)
+        (ws.weights(batch) / "provenance.json").write_text("{}")
+        files = {
+            ws.raw(batch): f'{{"id": "{batch}"}}\n',
+            ws.training(batch): "step,loss,kl_new,kl_replay,learning_rate,tokens_per_second\n"
+            "0,2.0,1.9,,1e-4,100\n1,1.0,0.9,,5e-5,110\n",
+            ws.metrics(batch): json.dumps(
+                {
+                    "version": batch,
+                    "efficacy": {
+                        "probes": 2,
+                        "open_book": {"contains": 0.5},
+                        "closed_book_before": {"contains": 0.0},
+                        "closed_book": {"contains": 0.5},
+                        "recovered_gap": None,
+                    },
+                    "general": {"accuracy": 0.9},
+                }
+            ),
+            ws.evaluation(batch) / "matrix.csv": "version,batch\n",
+            ws.evaluation(batch) / "plots" / "retention.png": "png",
+            ws.validated(batch) / "report.html": "<p>fine</p>",
+        }
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+@pytest.fixture
+def plain_weights(ws: Workspace) -> Callable[[str], None]:
+    """Weights of a model without a chat template."""
+    return lambda batch: write_weights(ws.weights(batch), seed=0, chat=False)

@@ -14,10 +14,6 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models import model as core
 from models.answers import answer
@@ -28,87 +24,6 @@ from tasks.workspace import Workspace
 CONFIG = RegisterConfig()
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 QUESTIONS = ["w1 w2 w3", "w4 w5", "w6 w7 w8 w9"]
-TEMPLATE = (
-    "{% for message in messages %}<s> {{ message['role'] }} {{ message['content'] }} </s> {% endfor %}"
-    "{% if add_generation_prompt %}<s> assistant {% endif %}"
-)
-
-
-def tiny(folder: Path, *, seed: int, chat: bool = True) -> None:
-    words = ["<unk>", "<s>", "</s>", "user", "assistant", "Question:", "Answer:", *(f"w{i}" for i in range(57))]
-    words_to_ids = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(WordLevel(words_to_ids, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<unk>"
-    )
-    if chat:
-        fast.chat_template = TEMPLATE
-    torch.manual_seed(seed)
-    shape = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        initializer_range=0.5,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    core.save(LlamaForCausalLM(shape), fast, folder, dtype=torch.bfloat16)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny weights, and an empty database: its migrations take longer than any test here."""
-    folder = tmp_path_factory.mktemp("prepared")
-    tiny(folder / "weights", seed=0)
-    tiny(folder / "other", seed=1)
-    registry.client(Workspace(folder), CONFIG).search_experiments()
-    return folder
-
-
-@pytest.fixture
-def ws(prepared: Path, tmp_path: Path) -> Workspace:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(prepared / "mlflow", workspace.mlflow_folder)
-    return workspace
-
-
-@pytest.fixture
-def done(ws: Workspace, prepared: Path) -> Callable[..., None]:
-    """Put on disk what the stages leave behind for a batch."""
-
-    def write(batch: str, weights: str = "weights") -> None:
-        shutil.copytree(prepared / weights, ws.weights(batch), dirs_exist_ok=True)
-        (ws.weights(batch) / "provenance.json").write_text("{}")
-        files = {
-            ws.raw(batch): f'{{"id": "{batch}"}}\n',
-            ws.training(batch): "step,loss,kl_new,kl_replay,learning_rate,tokens_per_second\n"
-            "0,2.0,1.9,,1e-4,100\n1,1.0,0.9,,5e-5,110\n",
-            ws.metrics(batch): json.dumps(
-                {
-                    "version": batch,
-                    "efficacy": {
-                        "probes": 2,
-                        "open_book": {"contains": 0.5},
-                        "closed_book_before": {"contains": 0.0},
-                        "closed_book": {"contains": 0.5},
-                        "recovered_gap": None,
-                    },
-                    "general": {"accuracy": 0.9},
-                }
-            ),
-            ws.evaluation(batch) / "matrix.csv": "version,batch\n",
-            ws.evaluation(batch) / "plots" / "retention.png": "png",
-            ws.validated(batch) / "report.html": "<p>fine</p>",
-        }
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-    return write
 
 
 def test_a_run_holds_what_was_measured_and_leads_back_to_the_data(ws: Workspace, done: Callable[..., None]) -> None:
@@ -237,121 +152,6 @@ def test_killed_between_any_two_calls_the_next_call_completes_it(
     assert deadline > 15
 
 
-def test_settling_promotes_once_and_the_journal_tells(ws: Workspace, done: Callable[..., None]) -> None:
-    for batch, accepted in (("b0000", True), ("b0001", False), ("b0002", True)):
-        done(batch)
-        version = register(ws, batch, "base", CONFIG, {})
-        for _ in range(2):
-            settled = registry.settle(
-                ws, CONFIG, version.number, accepted=accepted, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT
-            )
-        assert settled.verdict == ("accepted" if accepted else "refused")
-        assert settled.aliases == (("champion",) if accepted else ())
-    told = [(move.what, move.batch, move.was, move.champion) for move in registry.journal(ws)]
-    assert told == [
-        ("accept", "b0000", None, None),
-        ("promote", "b0000", None, 1),
-        ("refuse", "b0001", 1, 1),
-        ("accept", "b0002", 1, 1),
-        ("promote", "b0002", 1, 3),
-    ]
-    run = registry.client(ws, CONFIG).get_run(version.run_id)
-    assert run.data.metrics["gate/accepted"] == 1.0
-    assert run.data.tags["gate.reasons"] == "f1: 0.5 >= 0.4"
-    # Chosen by hand since then: settling again must not undo it, nor registering again make it a challenger.
-    registry.promote(ws, CONFIG, 1, who="ann", why="better tone", at=AT)
-    registry.settle(ws, CONFIG, 3, accepted=True, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT)
-    register(ws, "b0002", "base", CONFIG, {})
-    held = registry.champion(ws, CONFIG)
-    assert held is not None
-    assert held.number == 1
-    assert registry.find(ws, CONFIG, "3").aliases == ()  # type: ignore[union-attr]
-
-
-def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable[..., None]) -> None:
-    for batch in ("b0000", "b0001", "b0002"):
-        done(batch)
-        number = register(ws, batch, "base", CONFIG, {}).number
-        registry.promote(ws, CONFIG, number, who="gate", why="good", at=AT)
-    assert registry.rollback(ws, CONFIG, who="ann", why="wrong answers", at=AT).number == 2
-    assert registry.rollback(ws, CONFIG, who="ann", why="still wrong", at=AT).number == 1
-    with pytest.raises(ValueError, match="no earlier champion"):
-        registry.rollback(ws, CONFIG, who="ann", why="more", at=AT)
-    registry.promote(ws, CONFIG, 3, who="ann", why="mended", at=AT)
-    assert registry.rollback(ws, CONFIG, who="ann", why="not mended", at=AT).number == 1
-    last = registry.journal(ws)[-1]
-    assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
-
-
-def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
-    ws: Workspace, prepared: Path, done: Callable[..., None]
-) -> None:
-    done("b0000")
-    clone = Workspace(ws.root / "clone")
-    shutil.copytree(prepared / "mlflow", clone.mlflow_folder)
-    shutil.copytree(ws.root / "data", clone.root / "data")
-    for workspace in (ws, clone):
-        number = register(workspace, "b0000", "base", CONFIG, {}).number
-        settled = registry.settle(workspace, CONFIG, number, accepted=True, reasons=["good"], who="gate", at=AT)
-        assert (settled.number, settled.aliases) == (1, ("champion",))
-        if workspace is ws:
-            shutil.copy(ws.journal, clone.journal)  # comes with git, and the registry does not
-    assert [(m.what, m.was) for m in registry.journal(clone)] == [("accept", None), ("promote", None)] * 2
-
-
-def test_an_alias_moved_past_us_is_journalled_when_moved_back(ws: Workspace, done: Callable[..., None]) -> None:
-    for batch in ("b0000", "b0001"):
-        done(batch)
-        register(ws, batch, "base", CONFIG, {})
-    registry.promote(ws, CONFIG, 1, who="ann", why="good", at=AT)
-    registry.client(ws, CONFIG).set_registered_model_alias(CONFIG.model, "champion", "2")  # as in MLflow's UI
-    registry.promote(ws, CONFIG, 1, who="ann", why="no, this one", at=AT)
-    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (2, 1)]
-
-
-def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
-    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for batch in ("b0000", "b0001"):
-        done(batch)
-        register(ws, batch, "base", CONFIG, {})
-    registry.promote(ws, CONFIG, 1, who="gate", why="good", at=AT)
-
-    def killed(*_: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(registry, "_append", killed)
-        with pytest.raises(Killed):
-            registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
-    for _ in range(2):
-        registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
-    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (1, 2)]
-
-
-def test_names_resolve_to_folders_or_say_what_there_is(ws: Workspace, done: Callable[..., None]) -> None:
-    assert registry.versions(Workspace(ws.root / "fresh"), CONFIG) == []
-    assert not (ws.root / "fresh").exists()
-    with pytest.raises(ValueError, match="selfparam run"):
-        registry.resolve(ws, CONFIG, "base")
-    with pytest.raises(ValueError, match="no champion yet"):
-        registry.resolve(ws, CONFIG, "champion")
-    for batch in ("base", "b0000", "b0001"):
-        done(batch)
-    version = register(ws, "b0000", "base", CONFIG, {})
-    registry.promote(ws, CONFIG, version.number, who="ann", why="first", at=AT)
-    assert registry.resolve(ws, CONFIG, "base") == ws.weights("base")
-    assert registry.resolve(ws, CONFIG, "b0001") == ws.weights("b0001")  # integrated, not registered yet
-    kept = registry.resolve(ws, CONFIG, "1")
-    assert kept == registry.resolve(ws, CONFIG, "champion") == registry.resolve(ws, CONFIG, "b0000")
-    assert kept.is_relative_to(ws.mlflow_folder)
-    for unknown in ("9", "b0009"):
-        with pytest.raises(ValueError, match=r"registered versions: 1 \(b0000\)"):
-            registry.resolve(ws, CONFIG, unknown)
-    with pytest.raises(ValueError, match="no version 9"):
-        registry.promote(ws, CONFIG, 9, who="ann", why="?", at=AT)
-
-
 def test_pickled_weights_are_refused(ws: Workspace, done: Callable[..., None]) -> None:
     done("b0000")
     (ws.weights("b0000") / "pytorch_model.bin").write_bytes(b"")
@@ -418,10 +218,10 @@ def test_a_stranger_with_only_the_registry_gets_our_answers(
     assert len(set(ours)) > 1
 
 
-def test_a_model_without_chat_template_takes_plain_prompts(ws: Workspace, tmp_path: Path) -> None:
+def test_a_model_without_chat_template_takes_plain_prompts(ws: Workspace, plain_weights: Callable[[str], None]) -> None:
     import mlflow
 
-    tiny(ws.weights("b0000"), seed=0, chat=False)
+    plain_weights("b0000")
     version = register(ws, "b0000", "base", CONFIG, {})
     function = mlflow.pyfunc.load_model(str(registry.folder(ws, CONFIG, version).parent))
     (reply,) = function.predict({"prompt": "Question: w1 w2\nAnswer:"})

@@ -1,0 +1,135 @@
+"""What is in the registry: one champion, a journal of who moved it, names that lead to folders."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import registry
+from tasks.register import RegisterConfig, register
+from tasks.workspace import Workspace
+
+CONFIG = RegisterConfig()
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """As abrupt as a signal: no `except Exception` sees it."""
+
+
+def test_settling_promotes_once_and_the_journal_tells(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch, accepted in (("b0000", True), ("b0001", False), ("b0002", True)):
+        done(batch)
+        version = register(ws, batch, "base", CONFIG, {})
+        for _ in range(2):
+            settled = registry.settle(
+                ws, CONFIG, version.number, accepted=accepted, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT
+            )
+        assert settled.verdict == ("accepted" if accepted else "refused")
+        assert settled.aliases == (("champion",) if accepted else ())
+    told = [(move.what, move.batch, move.was, move.champion) for move in registry.journal(ws)]
+    assert told == [
+        ("accept", "b0000", None, None),
+        ("promote", "b0000", None, 1),
+        ("refuse", "b0001", 1, 1),
+        ("accept", "b0002", 1, 1),
+        ("promote", "b0002", 1, 3),
+    ]
+    run = registry.client(ws, CONFIG).get_run(version.run_id)
+    assert run.data.metrics["gate/accepted"] == 1.0
+    assert run.data.tags["gate.reasons"] == "f1: 0.5 >= 0.4"
+    # Chosen by hand since then: settling again must not undo it, nor registering again make it a challenger.
+    registry.promote(ws, CONFIG, 1, who="ann", why="better tone", at=AT)
+    registry.settle(ws, CONFIG, 3, accepted=True, reasons=["f1: 0.5 >= 0.4"], who="gate", at=AT)
+    register(ws, "b0002", "base", CONFIG, {})
+    held = registry.champion(ws, CONFIG)
+    assert held is not None
+    assert held.number == 1
+    assert registry.find(ws, CONFIG, "3").aliases == ()  # type: ignore[union-attr]
+
+
+def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch in ("b0000", "b0001", "b0002"):
+        done(batch)
+        number = register(ws, batch, "base", CONFIG, {}).number
+        registry.promote(ws, CONFIG, number, who="gate", why="good", at=AT)
+    assert registry.rollback(ws, CONFIG, who="ann", why="wrong answers", at=AT).number == 2
+    assert registry.rollback(ws, CONFIG, who="ann", why="still wrong", at=AT).number == 1
+    with pytest.raises(ValueError, match="no earlier champion"):
+        registry.rollback(ws, CONFIG, who="ann", why="more", at=AT)
+    registry.promote(ws, CONFIG, 3, who="ann", why="mended", at=AT)
+    assert registry.rollback(ws, CONFIG, who="ann", why="not mended", at=AT).number == 1
+    last = registry.journal(ws)[-1]
+    assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
+
+
+def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
+    ws: Workspace, prepared: Path, done: Callable[..., None]
+) -> None:
+    done("b0000")
+    clone = Workspace(ws.root / "clone")
+    shutil.copytree(prepared / "mlflow", clone.mlflow_folder)
+    shutil.copytree(ws.root / "data", clone.root / "data")
+    for workspace in (ws, clone):
+        number = register(workspace, "b0000", "base", CONFIG, {}).number
+        settled = registry.settle(workspace, CONFIG, number, accepted=True, reasons=["good"], who="gate", at=AT)
+        assert (settled.number, settled.aliases) == (1, ("champion",))
+        if workspace is ws:
+            shutil.copy(ws.journal, clone.journal)  # comes with git, and the registry does not
+    assert [(m.what, m.was) for m in registry.journal(clone)] == [("accept", None), ("promote", None)] * 2
+
+
+def test_an_alias_moved_past_us_is_journalled_when_moved_back(ws: Workspace, done: Callable[..., None]) -> None:
+    for batch in ("b0000", "b0001"):
+        done(batch)
+        register(ws, batch, "base", CONFIG, {})
+    registry.promote(ws, CONFIG, 1, who="ann", why="good", at=AT)
+    registry.client(ws, CONFIG).set_registered_model_alias(CONFIG.model, "champion", "2")  # as in MLflow's UI
+    registry.promote(ws, CONFIG, 1, who="ann", why="no, this one", at=AT)
+    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (2, 1)]
+
+
+def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
+    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in ("b0000", "b0001"):
+        done(batch)
+        register(ws, batch, "base", CONFIG, {})
+    registry.promote(ws, CONFIG, 1, who="gate", why="good", at=AT)
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_append", killed)
+        with pytest.raises(Killed):
+            registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
+    for _ in range(2):
+        registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
+    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (1, 2)]
+
+
+def test_names_resolve_to_folders_or_say_what_there_is(ws: Workspace, done: Callable[..., None]) -> None:
+    assert registry.versions(Workspace(ws.root / "fresh"), CONFIG) == []
+    assert not (ws.root / "fresh").exists()
+    with pytest.raises(ValueError, match="selfparam run"):
+        registry.resolve(ws, CONFIG, "base")
+    with pytest.raises(ValueError, match="no champion yet"):
+        registry.resolve(ws, CONFIG, "champion")
+    for batch in ("base", "b0000", "b0001"):
+        done(batch)
+    version = register(ws, "b0000", "base", CONFIG, {})
+    registry.promote(ws, CONFIG, version.number, who="ann", why="first", at=AT)
+    assert registry.resolve(ws, CONFIG, "base") == ws.weights("base")
+    assert registry.resolve(ws, CONFIG, "b0001") == ws.weights("b0001")  # integrated, not registered yet
+    kept = registry.resolve(ws, CONFIG, "1")
+    assert kept == registry.resolve(ws, CONFIG, "champion") == registry.resolve(ws, CONFIG, "b0000")
+    assert kept.is_relative_to(ws.mlflow_folder)
+    for unknown in ("9", "b0009"):
+        with pytest.raises(ValueError, match=r"registered versions: 1 \(b0000\)"):
+            registry.resolve(ws, CONFIG, unknown)
+    with pytest.raises(ValueError, match="no version 9"):
+        registry.promote(ws, CONFIG, 9, who="ann", why="?", at=AT)
