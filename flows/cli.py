@@ -90,7 +90,7 @@ def run(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: [bold]selfparam status --json[/bold]")
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Batches and their states, the champion, what is pending, and whether all the books agree."""
+    """Batches and their states, the champion, what is pending, whether all the books agree (exit status 1 if not)."""
     from flows.status import look
 
     seen = look(workspace(ctx))

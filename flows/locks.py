@@ -33,6 +33,15 @@ def held(root: Path, name: Name, *, wait: float = 0.0) -> Iterator[None]:
         yield  # closing the file gives the lock back; so does the kernel when this process dies
 
 
+def is_held(root: Path, name: Name) -> bool:
+    """Whether somebody holds the lock right now."""
+    try:
+        with held(root, name):
+            return False
+    except Busy:
+        return True
+
+
 def _take(descriptor: int, path: Path, name: Name, wait: float) -> None:
     deadline = time.monotonic() + wait
     while True:

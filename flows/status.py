@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from flows import batches, dvc
+from flows import batches, dvc, locks
 from tasks.workspace import BASE, Workspace
 
 
@@ -28,6 +28,7 @@ class Status(BaseModel):
     workspace: str
     champion: int | None
     champion_batch: str
+    is_running: bool
     pending: list[str]
     batches: list[BatchStatus]
     disagreements: list[str]
@@ -63,7 +64,9 @@ class Status(BaseModel):
         )
         console.print(f"Champion: {who}")
         console.print(f"Pending: {', '.join(self.pending) or 'nothing'}")
-        if self.agrees:
+        if self.is_running:
+            console.print("[cyan]A round is running: whether the books agree is seen when it has ended.[/cyan]")
+        elif self.agrees:
             console.print("[green]Data, weights, registry and dvc.lock agree.[/green]")
         for line in self.disagreements:
             console.print(f"[red]Disagree:[/red] {line}")
@@ -74,6 +77,7 @@ def look(ws: Workspace) -> Status:
     from flows.settings import register_config
     from tasks import registry
 
+    is_running = locks.is_held(ws.root, "round")
     known = batches.read(ws)
     waiting = batches.pending(ws, known)
     versions = registry.versions(ws, register_config(ws))
@@ -92,9 +96,11 @@ def look(ws: Workspace) -> Status:
         workspace=str(ws.root),
         champion=champion.number if champion else None,
         champion_batch=champion.batch if champion else BASE,
+        is_running=is_running,
         pending=waiting,
         batches=sorted(listed, key=lambda b: int(b.batch[1:])),
-        disagreements=[*_missing(ws, known, numbers), *_unlike_dvc(ws)],
+        # while a round runs the books are being written, and DVC does not answer
+        disagreements=[] if is_running else [*_missing(ws, known, numbers), *_unlike_dvc(ws)],
     )
 
 
