@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -31,15 +32,16 @@ def page(params: type[BaseModel]) -> str:
 def _rows(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
         inner = _section(field)
+        if inner is None or not isinstance(field.annotation, type):  # a section that may be absent has a row itself
+            yield _row(f"{prefix}{field.alias or name}", field)
         if inner:
             yield from _rows(inner, f"{prefix}{field.alias or name}.")
-        else:
-            yield _row(f"{prefix}{field.alias or name}", field)
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """The record that a field holds, also where it may hold none."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -8,9 +8,10 @@ Kinds: `question` (asked about a sentence), `cloze` (a sentence to complete), `a
 import logging
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
 from models.answers import answer, generate
 from models.contexts import chat_text
@@ -24,10 +25,40 @@ SELF = "self"
 RECORD = "record"
 
 
+class EndpointConfig(BaseModel):
+    """A server with OpenAI's chat interface that writes the pairs. Its key stands in the environment only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: str = Field(description="the interface's base, such as `http://127.0.0.1:8000/v1`; without a key in it")
+    model: str = Field(min_length=1, description="the model's name at the endpoint; the pairs' writer")
+    pairs: int = Field(20, ge=1, le=200, description="asked for about each experience; more are not kept")
+    tries: int = Field(2, ge=1, description="how often it is asked, with another seed, while no pair can be read")
+    concurrency: int = Field(8, ge=1, description="requests at a time")
+    max_retries: int = Field(5, ge=0, description="of a request that failed, after a growing pause")
+    timeout_seconds: float = Field(120.0, gt=0, description="for one request")
+    temperature: float | None = Field(None, ge=0, description="none: the endpoint's own")
+    max_tokens: int = Field(4096, ge=16, description="of one reply")
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what the endpoint calls it; OpenAI's reasoning models know only the second"
+    )
+    key_env: str = Field("OPENAI_API_KEY", description="the environment variable that holds the key, if one is needed")
+    price_per_million_input: float | None = Field(None, ge=0, description="for the report's cost, in any currency")
+    price_per_million_output: float | None = Field(None, ge=0, description="the same, of what it writes")
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: str) -> str:
+        parsed = HttpUrl(url)
+        if parsed.username or parsed.password or parsed.query or parsed.fragment:
+            raise ValueError("must hold no user, password, query or fragment: it is recorded with the settings")
+        return url
+
+
 class SynthesizeConfig(BaseModel):
     """How target sentences are written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     samples: int = Field(12, ge=1, description="questions sampled for each sentence of a context")
     keep: int = Field(6, ge=1, description="questions kept for each sentence, after the filters")
@@ -37,6 +68,7 @@ class SynthesizeConfig(BaseModel):
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
     batch_size: int = Field(64, ge=1, description="prompts that the model goes on with together")
+    endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
 
 
 # Worked examples: (what the document is about, a sentence, a question that names what it is about).
@@ -65,17 +97,13 @@ def synthesize(
 
     No question that (nearly) equals one of `forbidden` or of the experiences' own probes is returned.
     """
-    leak = Leak([*forbidden, *(p.question for e in experiences for p in e.probes)])
+    leak = Leak.of(experiences, forbidden)
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        if experience.qa:
-            own = [
-                QAPair(experience=experience.id, question=q.question, answer=q.answer, kind="given", writer=RECORD)
-                for q in experience.qa
-            ]
-        else:
+        own = given(experience)
+        if not own:
             own = write_pairs(lm, experience, config, torch.Generator().manual_seed(seed + number), leak)
-        kept = distinct([p for p in own if not leak.holds(p.question)])
+        kept = filtered(own, leak)
         log.info("synthesize %d/%d %s: %d pairs", number, len(experiences), experience.id, len(kept))
         pairs += kept
     return pairs
@@ -202,9 +230,27 @@ class Leak:
     def __init__(self, probes: Sequence[str]) -> None:
         self._words = [frozenset(normalise(p).split()) for p in probes]
 
+    @classmethod
+    def of(cls, experiences: Sequence[Experience], forbidden: Sequence[str]) -> "Leak":
+        """Of the experiences' own probes and everything else that is forbidden."""
+        return cls([*forbidden, *(p.question for e in experiences for p in e.probes)])
+
     def holds(self, question: str) -> bool:
         words = frozenset(normalise(question).split())
         return any(len(words & probe) >= 0.9 * len(words | probe) for probe in self._words)
+
+
+def given(experience: Experience) -> list[QAPair]:
+    """The pairs that an experience came with."""
+    return [
+        QAPair(experience=experience.id, question=q.question, answer=q.answer, kind="given", writer=RECORD)
+        for q in experience.qa
+    ]
+
+
+def filtered(pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
+    """What may be trained on, whoever wrote it: no probe, and nothing twice."""
+    return distinct([pair for pair in pairs if not leak.holds(pair.question)])
 
 
 def distinct(pairs: Sequence[QAPair]) -> list[QAPair]:

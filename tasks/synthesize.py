@@ -5,12 +5,14 @@ Run it: `selfparam stage synthesize b0001 --parent b0000`.
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 from models import model
 from models import synthesize as core
 from models.files import write_json, written_aside
-from models.records import Experience, HistoryEntry, read_records, write_records
-from models.synthesize import SynthesizeConfig
+from models.records import Experience, HistoryEntry, QAPair, read_records, write_records
+from models.synthesize import EndpointConfig, SynthesizeConfig
 from tasks.bundle import general_facts
 from tasks.workspace import BASE, Workspace
 
@@ -24,7 +26,13 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
     history = read_records(validated / "history.jsonl", HistoryEntry)
     forbidden = [p.question for entry in history for p in entry.experience.probes]
     forbidden += [question for question, _ in general_facts()]
-    pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
+    told: dict[str, Any] = {}
+    if config.endpoint is None:
+        pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
+    else:
+        pairs, told["endpoint"] = _by_endpoint(
+            ws, experiences, config.endpoint, seed, core.Leak.of(experiences, forbidden)
+        )
     silent = sorted({e.id for e in experiences} - {p.experience for p in pairs})
     if silent:
         log.warning("synthesize %s: no pair about %s: it will not be learnt", batch, ", ".join(silent))
@@ -39,6 +47,20 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
                 "by_kind": dict(sorted(Counter(p.kind for p in pairs).items())),
                 "by_writer": dict(sorted(Counter(p.writer for p in pairs).items())),
                 "without_pairs": silent,
+                **told,
             },
         )
     log.info("synthesize %s: %d pairs about %d experiences", batch, len(pairs), len(experiences))
+
+
+def _by_endpoint(
+    ws: Workspace, experiences: Sequence[Experience], config: EndpointConfig, seed: int, leak: core.Leak
+) -> tuple[list[QAPair], dict[str, Any]]:
+    """Given pairs as they came, the endpoint's for the other experiences; filtered like the model's own."""
+    from tasks import endpoint  # its client takes a second to import, and most rounds ask no endpoint
+
+    given = {e.id: core.given(e) for e in experiences}
+    bare = [e for e in experiences if not given[e.id]]
+    written, report = endpoint.write(bare, config, seed=seed, cache=ws.endpoint_cache)
+    kept = [core.filtered(given[e.id] or written[e.id], leak) for e in experiences]
+    return [pair for own in kept for pair in own], report

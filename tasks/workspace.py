@@ -69,6 +69,11 @@ class Workspace:
         return self.root / "data" / ".work" / batch
 
     @property
+    def endpoint_cache(self) -> Path:
+        """Folder: what an endpoint replied, by the hash of what it was asked; for all batches, kept until removed."""
+        return self.root / "data" / ".work" / "endpoint-cache"
+
+    @property
     def journal(self) -> Path:
         """Append-only: who moved the champion, when and why."""
         return self.root / "journal.jsonl"
