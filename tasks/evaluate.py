@@ -36,6 +36,7 @@ log = logging.getLogger("selfparam")
 
 OPEN_BOOK = "open_book"
 COLUMNS = ["version", "batch", "probes", *MEASURES]
+SCORES = ["version", "batch", "probe", *MEASURES]  # `probe` counts the probes of the history from 0
 _STREAM = ("f1", "contains", "log_likelihood")
 
 
@@ -59,20 +60,25 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     lm = model.load(ws.weights(batch))
     now = answer_probes(lm, probes, config, name=f"closed book by {batch}")
 
+    # Only the probes of this batch are new, and they are the last.
+    first = len(probes) - len(mine)
     rows = [
-        *_row(OPEN_BOOK, batch, open_book),
-        *_row(BASE, batch, base_now),
-        *(_row(parent, batch, parent_now) if parent != BASE else []),
-        *[row for learnt in _order(history) for row in _row(batch, learnt, [a for a in now if a.batch == learnt])],
+        *_scores(OPEN_BOOK, open_book, first),
+        *_scores(BASE, base_now, first),
+        *(_scores(parent, parent_now, first) if parent != BASE else []),
+        *_scores(batch, now, 0),
     ]
-    earlier = [pd.read_csv(before / "matrix.csv")] if parent != BASE else []
-    matrix = pd.concat([*earlier, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
+    names = {"version": str, "batch": str}
+    earlier = [pd.read_csv(before / "scores.csv", dtype=names)] if parent != BASE else []
+    scores = pd.concat([*earlier, pd.DataFrame(rows, columns=SCORES)], ignore_index=True)
+    matrix = table(scores, [i for i, q in enumerate(probes) if q.probe.kind != "superseded"])
 
     log.info("evaluate %s: general ability and drift", batch)
     general = general_ability(ws, lm, base_matrix_VD, config)
     drift = {"relative_l2": relative_l2(lm, base)}
     with written_aside(ws.evaluation(batch)) as aside:
         aside.mkdir()
+        scores.to_csv(aside / "scores.csv", index=False)
         matrix.to_csv(aside / "matrix.csv", index=False)
         write_records(aside / "answers.jsonl", now)
         write_records(aside / "open_book.jsonl", [*_past(before / "open_book.jsonl"), *open_book])
@@ -88,7 +94,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
             "version": batch,
             "parent": parent,
             "efficacy": efficacy(open_book, base_now, parent_now, mine_now, seed=seed),
-            **stream(matrix, batch, _order(history)),
+            **stream(matrix, batch, parent, _order(history)),
             "general": general,
             "drift": drift,
         },
@@ -126,18 +132,27 @@ def efficacy(
     return {"probes": len(now), **scores, "recovered_gap": gap, "gain_contains_interval": [low, high]}
 
 
-def stream(matrix: pd.DataFrame, version: str, order: Sequence[str]) -> dict[str, Any]:
-    """Retention of every earlier batch, the average over all, backward transfer and forgetting.
+def table(scores: pd.DataFrame, counted: Sequence[int]) -> pd.DataFrame:
+    """Mean scores of every version on every batch, all over the same `counted` probes.
 
-    Superseded probes are left out: that a version no longer gives an old answer is no loss.
+    Superseded probes are left out of every row: that a version no longer gives an old answer is no loss, and
+    means over different probes could not be compared.
     """
+    groups = scores[scores.probe.isin(counted)].groupby(["version", "batch"], sort=False)
+    means = groups[[*MEASURES]].mean()
+    return means.assign(probes=groups.size()).reset_index()[COLUMNS]
+
+
+def stream(matrix: pd.DataFrame, version: str, parent: str, order: Sequence[str]) -> dict[str, Any]:
+    """Retention of every earlier batch and what the parent held of it, the average over all, backward transfer
+    and forgetting."""
     now = matrix[matrix.version == version].set_index("batch")
     learnt = [batch for batch in order if batch in now.index]
     if not learnt:
         return {"retention": {}}
-    scores = now[["probes", *MEASURES]].astype(float).to_dict("index")
     result: dict[str, Any] = {
-        "retention": {b: scores[b] for b in learnt if b != version},
+        "retention": _by_batch(matrix, version, [b for b in learnt if b != version]),
+        "retention_before": _by_batch(matrix, parent, [b for b in learnt if b != version]),
         "average": {m: float(now.loc[learnt, m].mean()) for m in _STREAM},
     }
     if len(learnt) > 1 and version in learnt:
@@ -165,10 +180,16 @@ def general_ability(
     }
 
 
-def _row(version: str, batch: str, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    counted = [a for a in answers if a.kind != "superseded"]
-    scores = mean_scores(counted)
-    return [{"version": version, "batch": batch, "probes": len(counted), **scores}] if scores else []
+def _by_batch(matrix: pd.DataFrame, version: str, batches: Sequence[str]) -> dict[str, dict[str, float]]:
+    rows = matrix[(matrix.version == version) & matrix.batch.isin(batches)].to_dict("records")
+    return {row["batch"]: {c: float(row[c]) for c in ("probes", *MEASURES)} for row in rows}
+
+
+def _scores(version: str, answers: Sequence[Answer], first: int) -> list[dict[str, Any]]:
+    return [
+        {"version": version, "batch": a.batch, "probe": i, **{m: getattr(a, m) for m in MEASURES}}
+        for i, a in enumerate(answers, start=first)
+    ]
 
 
 def _order(history: Sequence[HistoryEntry]) -> list[str]:

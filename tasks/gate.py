@@ -99,6 +99,8 @@ def _retention(metrics: Mapping[str, Any], champion: Mapping[str, Any], config: 
     held = {batch: _at(row, "contains") for batch, row in (champion.get("retention") or {}).items()}
     if champion.get("version"):
         held[champion["version"]] = _at(champion, "efficacy", "closed_book", "contains")
+    # Measured anew over the probes that still count: those that this batch supersedes are no loss, and no gain.
+    held |= {batch: _at(row, "contains") for batch, row in (metrics.get("retention_before") or {}).items()}
     rows = {batch: row for batch, row in (metrics.get("retention") or {}).items() if held.get(batch) is not None}
     probes = sum(row["probes"] for row in rows.values())
     if not probes:

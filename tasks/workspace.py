@@ -58,7 +58,7 @@ class Workspace:
         return self.root / "data" / "training" / f"{batch}.csv"
 
     def evaluation(self, version: str) -> Path:
-        """Folder: `answers.jsonl`, `matrix.csv`, `general.json`, `plots/`."""
+        """Folder: `answers.jsonl`, `scores.csv`, `matrix.csv`, `general.json`, `plots/`."""
         return self.root / "data" / "evaluation" / version
 
     def metrics(self, version: str) -> Path:

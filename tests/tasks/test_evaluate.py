@@ -8,7 +8,7 @@ import pytest
 
 from models.files import read_json
 from models.records import Answer, Experience, HistoryEntry, read_records
-from tasks.evaluate import COLUMNS, efficacy, questions, stream
+from tasks.evaluate import COLUMNS, efficacy, questions, stream, table
 
 SCORES = {"f1", "exact", "contains", "log_likelihood"}
 STREAM = {"f1", "contains", "log_likelihood"}
@@ -84,7 +84,8 @@ def test_the_matrix_grows_with_the_stream(learnt: Any) -> None:
         ("base", "b0000"),
         ("b0000", "b0000"),
     ]
-    pd.testing.assert_frame_equal(second.iloc[:3], first)
+    assert first.probes.tolist() == [2, 2, 2]
+    assert second.probes.tolist()[:3] == [1, 1, 1]  # one is superseded by now: it counts nowhere any more
     assert set(zip(second.version[3:], second.batch[3:], strict=True)) == {
         ("open_book", "b0001"),
         ("base", "b0001"),
@@ -100,10 +101,13 @@ def test_a_superseded_probe_is_marked_and_left_out(learnt: Any) -> None:
     (new,) = [a for a in answers_of(learnt, "b0001") if a.answers == ("Ida Berg",)]
     assert (new.kind, new.batch) == ("direct", "b0001")
     matrix = matrix_of(learnt, "b0001").set_index(["version", "batch"])
-    assert matrix.probes["b0000", "b0000"] == 2
     assert matrix.probes["b0001", "b0000"] == 1
-    (kept,) = [a for a in answers_of(learnt, "b0001") if a.batch == "b0000" and a.kind != "superseded"]
-    assert metrics_of(learnt, "b0001")["retention"]["b0000"]["f1"] == pytest.approx(kept.f1)
+    (now,) = [a for a in answers_of(learnt, "b0001") if a.batch == "b0000" and a.kind != "superseded"]
+    (then,) = [a for a in answers_of(learnt, "b0000") if a.question == now.question]
+    told = metrics_of(learnt, "b0001")
+    assert told["retention"]["b0000"]["log_likelihood"] == pytest.approx(now.log_likelihood)
+    assert told["retention_before"]["b0000"]["log_likelihood"] == pytest.approx(then.log_likelihood)
+    assert told["backward_transfer"]["log_likelihood"] == pytest.approx(now.log_likelihood - then.log_likelihood)
 
 
 def test_answers_are_cumulative(learnt: Any) -> None:
@@ -172,21 +176,30 @@ def test_only_the_last_answers_to_a_question_count() -> None:
     ]
 
 
-def table(cells: dict[tuple[str, str], float]) -> pd.DataFrame:
+def by_hand(cells: dict[tuple[str, str], float]) -> pd.DataFrame:
     rows = [{"version": v, "batch": b, "probes": 1, "f1": x, "exact": x, "contains": x, "log_likelihood": -1 / x}
             for (v, b), x in cells.items()]  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def test_signs_on_a_matrix_made_by_hand() -> None:
-    lost = table({("open_book", "a"): 1, ("a", "a"): 0.8, ("a", "b"): 0.1, ("b", "a"): 0.2, ("b", "b"): 0.6})
-    told = stream(lost, "b", ["a", "b"])
+    lost = by_hand({("open_book", "a"): 1, ("a", "a"): 0.8, ("a", "b"): 0.1, ("b", "a"): 0.2, ("b", "b"): 0.6})
+    told = stream(lost, "b", "a", ["a", "b"])
     assert told["backward_transfer"]["f1"] == pytest.approx(-0.6)
     assert told["forgetting"]["f1"] == pytest.approx(0.6)
     assert told["average"]["f1"] == pytest.approx(0.4)
     assert told["retention"]["a"]["contains"] == pytest.approx(0.2)
     assert told["backward_transfer"]["log_likelihood"] == pytest.approx(-1 / 0.2 + 1 / 0.8)
-    assert "backward_transfer" not in stream(lost, "a", ["a"])
+    assert "backward_transfer" not in stream(lost, "a", "base", ["a"])
+
+
+def test_a_mean_is_taken_over_the_probes_that_count_in_every_version() -> None:
+    rows = [("a", "a", 0, 1.0), ("a", "a", 1, 0.0), ("b", "a", 0, 0.0), ("b", "a", 1, 0.0), ("b", "b", 2, 1.0)]
+    scores = pd.DataFrame([{"version": v, "batch": b, "probe": i, **dict.fromkeys(SCORES, x)} for v, b, i, x in rows])
+    told = stream(table(scores, [1, 2]), "b", "a", ["a", "b"])  # probe 0 is superseded
+    assert told["forgetting"]["f1"] == 0
+    assert told["retention"]["a"]["probes"] == told["retention_before"]["a"]["probes"] == 1
+    assert stream(table(scores, [0, 1, 2]), "b", "a", ["a", "b"])["forgetting"]["f1"] == pytest.approx(0.5)
 
 
 def test_efficacy_compares_now_with_before() -> None:

@@ -110,5 +110,14 @@ def test_one_lost_probe_of_few_does_not_refuse() -> None:
     assert not decide(metrics, BASE, champion, GateConfig(max_retention_drop=0.1)).accepted
 
 
+def test_what_the_batch_supersedes_counts_neither_for_the_champion_nor_against_it() -> None:
+    metrics, champion = measured(), copy.deepcopy(CHAMPION)
+    champion["efficacy"]["closed_book"]["contains"] = 1.0  # over all its probes, some of which are superseded by now
+    metrics["retention"]["b0000"] = {"probes": 24, **scores(0.5, -1.0)}
+    assert not decide(metrics, BASE, champion, GateConfig()).accepted
+    metrics["retention_before"] = {"b0000": {"probes": 24, **scores(0.5, -1.0)}}  # over those that still count
+    assert decide(metrics, BASE, champion, GateConfig()).accepted
+
+
 def test_empty_metrics_are_refused() -> None:
     assert not decide({}, BASE, {}, GateConfig()).accepted
