@@ -35,6 +35,7 @@ class IntegrateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["full", "lora"] = Field("full", description="train all weights, or LoRA merged afterwards")
+    embeddings: bool = Field(True, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(8, ge=1, description="passes over the new target sentences")
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     learning_rate: float = Field(1e-4, gt=0, description="peak; warmed up, then falling linearly to zero")
@@ -86,6 +87,9 @@ def integrate(
     steps = plan({group: len(sentences.get(group, ())) for group in GROUPS}, config, seed)
     torch.manual_seed(seed)
     model = student.model.train()
+    if not config.embeddings:
+        for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
+            matrix.requires_grad_(False)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
     rows: list[StepLog] = []
     if checkpoint and checkpoint.exists():

