@@ -1,5 +1,6 @@
 """Pairs by an endpoint: a scripted server for what goes wrong, and `transformers serve` for the real thing."""
 
+import contextlib
 import json
 import logging
 import os
@@ -54,11 +55,12 @@ class Scripted:
                 scripted.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status, reply = script(body, before)
                 payload = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
+                with contextlib.suppress(OSError):  # the client was killed, or would not wait
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(payload)))
+                    self.end_headers()
+                    self.wfile.write(payload)
 
             def log_message(self, *arguments: Any) -> None:
                 pass
