@@ -40,7 +40,6 @@ def run_round(ws: Workspace, console: Console) -> list[str]:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with server.reachable(ws.root):
         from prefect.exceptions import CancelledRun
-        from prefect.logging.handlers import APILogHandler
 
         from flows.update import update
 
@@ -49,8 +48,6 @@ def run_round(ws: Workspace, console: Console) -> list[str]:
                 learnt = update(str(ws.root))
             except CancelledRun as busy:
                 raise locks.Busy(str(busy)) from None
-            finally:
-                APILogHandler().flush()  # before its server is gone
     assert isinstance(learnt, list)
     say_what_came(ws, learnt, console)
     return learnt

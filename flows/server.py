@@ -19,6 +19,12 @@ from flows import lifeline
 START_SECONDS = 180.0  # 4 s on a free machine; the first start, which makes the database, took 65 s on a crowded one
 
 
+# What makes create_app the temporary API that Prefect itself would start: no UI, no scheduler, but the services that
+# record task runs and events. (`prefect server start --no-services` records no task runs.)
+TEMPORARY = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
+APP = "prefect.server.api.server:create_app"
+
+
 @contextmanager
 def reachable(root: Path) -> Iterator[str]:
     """Yield the API's address. Enter before Prefect is imported: it reads the address then."""
@@ -30,12 +36,11 @@ def reachable(root: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     log = root / ".prefect" / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    where = ("--host", "127.0.0.1", "--port", str(port))
     with log.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(
-            lifeline.command(
-                "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui", "--no-services"
-            ),
-            env=lifeline.environment(),
+            lifeline.command("uvicorn", "--factory", APP, *where, "--log-level", "error", "--lifespan", "on"),
+            env={**lifeline.environment(), **TEMPORARY},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -44,9 +49,27 @@ def reachable(root: Path) -> Iterator[str]:
     try:
         _wait(server, url, log)
         yield url
+        _tell_the_rest()
     finally:
         del os.environ["PREFECT_API_URL"]
-        server.kill()  # its state is in SQLite: nothing is lost, and a polite end takes seconds
+        _stop(server)
+
+
+def _tell_the_rest() -> None:
+    """Send the lines and events that still wait in this process: they could reach nobody when it ends."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    EventsWorker.drain_all(timeout=10)
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()  # it writes down what it has recorded
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        server.kill()
         server.wait()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -36,6 +37,20 @@ def test_books_agree_after_a_round(learnt: Path) -> None:
 def test_everything_the_round_wrote_is_committed(learnt: Path) -> None:
     assert git(learnt, "status", "--short") == ""
     assert git(learnt, "log", "-1", "--format=%s").strip() == "b0000: accepted"
+
+
+def test_prefect_keeps_the_history_of_a_round(learnt: Path) -> None:
+    """No server was started: the round's own API has written it down, and a server will show it."""
+    with sqlite3.connect(f"file:{learnt / '.prefect' / 'prefect.db'}?mode=ro", uri=True) as database:
+        tasks = database.execute("select name, state_type from task_run").fetchall()
+        ((lines,),) = database.execute(
+            "select count(*) from log where message like 'integrate b0000 step %'"
+        ).fetchall()
+        artifacts = database.execute("select key from artifact").fetchall()
+    stages = ("base", "validate", "synthesize", "integrate", "evaluate", "register", "gate")
+    assert {(name.split()[0], state) for name, state in tasks} == {(stage, "COMPLETED") for stage in stages}
+    assert lines > 0
+    assert artifacts == [("round-b0000",)]
 
 
 def test_second_run_does_nothing_quickly(learnt: Path) -> None:
