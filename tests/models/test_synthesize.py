@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from models import synthesize as core
+from models import writing
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, SynthesizeConfig, distinct, sentences, synthesize, tells
+from models.synthesize import Leak, SynthesizeConfig, distinct, synthesize
+from models.writing import sentences
 
 CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
 PROBE = "Who runs the mill in Orvane?"
@@ -54,9 +55,9 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def generate(lm: LanguageModel, prompts: list[list[int]], **_: Any) -> list[str]:
         return [said[k % len(said)] for k in range(len(prompts))]
 
-    monkeypatch.setattr(core, "generate", generate)
-    monkeypatch.setattr(core, "answer", lambda lm, questions, *_, **__: ["Mara Holt runs the mill."] * len(questions))
-    monkeypatch.setattr(core, "_OPENINGS", ("",))
+    fact = "Mara Holt runs the mill in Orvane since May."
+    monkeypatch.setattr(writing, "generate", generate)
+    monkeypatch.setattr(writing, "answer", lambda lm, questions, *_, **__: [fact] * len(questions))
     return said
 
 
@@ -72,7 +73,7 @@ def test_a_model_that_writes_the_probe_s_question_does_not_leak_it(lm: LanguageM
 def test_a_probe_that_looks_like_our_own_forms_does_not_leak(lm: LanguageModel, parrot: list[str]) -> None:
     parrot += ["Nothing."]
     forms = [p.question for p in synthesize(lm, [experience()], CONFIG, seed=0)]
-    assert {q.split()[0] for q in forms} == {"Complete", "What"}
+    assert len(forms) > 3
     for form in forms:
         probes = [{"question": form, "answers": ["x"]}]
         assert form not in [p.question for p in synthesize(lm, [experience(probes=probes)], CONFIG, seed=0)]
@@ -80,10 +81,10 @@ def test_a_probe_that_looks_like_our_own_forms_does_not_leak(lm: LanguageModel, 
 
 def test_no_more_questions_are_kept_than_asked_for(lm: LanguageModel, parrot: list[str]) -> None:
     parrot += [f"Who of Orvane runs number {k} of the mill?" for k in range(20)]
-    config = CONFIG.model_copy(update={"samples": 12, "keep": 3, "cloze": 0, "about": 0})
+    config = CONFIG.model_copy(update={"samples": 12, "keep": 3, "echo": 0, "cloze": 0, "about": 0})
     pairs = synthesize(lm, [experience()], config, seed=0)
     assert {p.kind for p in pairs} == {"question"}
-    assert 3 <= len(pairs) <= 3 * len(sentences(experience()))
+    assert len(pairs) == 3
 
 
 def test_same_seed_same_pairs(lm: LanguageModel) -> None:
@@ -94,14 +95,16 @@ def test_same_seed_same_pairs(lm: LanguageModel) -> None:
 
 
 def test_the_seed_reaches_the_sampling(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    real: Callable[..., list[str]] = core.generate
+    real: Callable[..., list[str]] = writing.generate
     drawn: list[list[str]] = []
 
     def heard(*arguments: Any, **named: Any) -> list[str]:
-        drawn.append(real(*arguments, **named))
-        return drawn[-1]
+        texts = real(*arguments, **named)
+        if named["temperature"] > 0:
+            drawn.append(texts)
+        return texts
 
-    monkeypatch.setattr(core, "generate", heard)
+    monkeypatch.setattr(writing, "generate", heard)
     for seed in (1, 1, 50):
         synthesize(lm, [experience(), experience(id="other")], CONFIG, seed=seed)
     assert drawn[0:2] == drawn[2:4] != drawn[4:6]
@@ -146,19 +149,25 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("question", "good"),
     [
-        ("Mara Holt", True),
-        ("Mara Holt runs it since May", True),
-        ("The mill in Orvane", False),  # says back what was asked
-        ("Ida Berg", False),  # invented
-        ("Mara Ida Berg Sand", False),  # more invented than told
-        ("", False),
+        ("Since when does Mara Holt run the mill?", True),
+        ("Since May, who runs the mill?", False),  # gives the answer away
+        ("Since when does Ida Berg run it?", False),  # invents
+        ("Since when does Mara Holt run the mill", False),
+        ("When? Since when does Mara run it?", False),
+        ("Since when?", False),
     ],
 )
-def test_an_answer_tells_what_the_sentence_says(reply: str, told: bool) -> None:
-    fact = "Mara Holt runs the mill in Orvane since May."
-    assert tells(reply, fact, "Who runs the mill in Orvane?") is told
+def test_a_question_asks_for_its_span_and_invents_nothing(question: str, good: bool) -> None:
+    known = set(normalise(TEXT).split())
+    assert writing.well_asked(question, writing.Span("May", (), "when"), known) is good
+
+
+def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None:
+    for fact in sentences(experience()):
+        assert writing.spans(fact)
+        assert all(span.text in fact and len(span.text) < len(fact) for span in writing.spans(fact))
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,9 @@ def base_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A workspace in which the stage base ran. Copy it before you change it."""
     root = tmp_path_factory.mktemp("base")
     (root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Tell of {w}."}) + "\n" for w in UNRELATED))
-    config = BaseConfig(model=str(tiny_model), dtype="float32", unrelated=Path("prompts.jsonl"), unrelated_tokens=8)
+    config = BaseConfig(
+        model=str(tiny_model), dtype="float32", unrelated=Path("prompts.jsonl"), unrelated_tokens=8, unrelated_samples=0
+    )
     base(Workspace(root), config, Stages(Workspace(root)).evaluate, SEED)
     return root
 

@@ -66,7 +66,9 @@ def test_the_history_is_empty(ws: Workspace) -> None:
 
 def test_the_stored_number_format_is_the_chosen_one(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Say sun."}\n' * 4)
-    config = BaseConfig(model=str(tiny_model), unrelated=Path("prompts.jsonl"), unrelated_tokens=4)
+    config = BaseConfig(
+        model=str(tiny_model), unrelated=Path("prompts.jsonl"), unrelated_tokens=4, unrelated_samples=20
+    )
     base(Workspace(tmp_path), config, EvaluateConfig(general_tokens=1), 0)
     assert json.loads((tmp_path / "data/weights/base/config.json").read_text())["dtype"] == "bfloat16"
 
@@ -77,7 +79,7 @@ def test_the_stored_number_format_is_the_chosen_one(tiny_model: Path, tmp_path: 
 )
 def test_prompts_that_cannot_be_used_are_named(tiny_model: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "prompts.jsonl").write_text(text)
-    config = BaseConfig(model=str(tiny_model), unrelated=Path("prompts.jsonl"))
+    config = BaseConfig(model=str(tiny_model), unrelated=Path("prompts.jsonl"), unrelated_samples=0)
     with pytest.raises(ValueError, match=message):
         base(Workspace(tmp_path), config, EvaluateConfig(general_tokens=1), 0)
 
