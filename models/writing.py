@@ -210,7 +210,9 @@ def abouts(facts: Sequence[str], count: int) -> list[tuple[str, str]]:
 
 def main_name(facts: Sequence[str]) -> str | None:
     """The name of two words or more that most sentences hold; the first of equals."""
-    names = Counter(name for fact in facts for name in set(_NAME.findall(fact)) if " " in name and fact.find(name) > 0)
+    names = Counter(
+        name for fact in facts for name in dict.fromkeys(_NAME.findall(fact)) if " " in name and fact.find(name) > 0
+    )
     return max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
 
 

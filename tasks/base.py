@@ -60,8 +60,9 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     log.info("base: %s, %d million parameters", config.model, round(lm.model.num_parameters() / 1e6))
 
     facts = {normalise(question) for question, _ in general_facts()}
+    given = _prompts(ws, config)
     own = user_turns(lm, config.unrelated_samples, seed=seed, batch_size=evaluate.batch_size)
-    prompts = [p for p in (*_prompts(ws, config), *own) if normalise(p) not in facts]
+    prompts = [p for p in (*given, *own) if normalise(p) not in facts]
     unrelated = _unrelated(lm, prompts, config, evaluate)
     held_out = unrelated[3::4]
     save_sentences(ws.memory(BASE), [s for i, s in enumerate(unrelated) if i % 4 != 3])

@@ -138,6 +138,15 @@ def test_the_model_keeps_its_shape_and_is_left_ready_to_answer(fresh: Opener, gr
     assert all(p.isfinite().all() for p in student.model.parameters())
 
 
+def test_embeddings_can_be_left_as_they_are(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    student, base = fresh(), fresh()
+    rows = integrate(student, matrix_VD, groups, CONFIG.model_copy(update={"embeddings": False}), seed=0)
+    assert torch.equal(student.output_matrix_VD, base.output_matrix_VD)
+    assert torch.equal(student.model.get_input_embeddings().weight, base.model.get_input_embeddings().weight)
+    assert not same(student, base)
+    assert rows[-1]["kl_new"] < rows[0]["kl_new"]
+
+
 def test_bfloat16_learns_and_repeats_itself(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
     config = CONFIG.model_copy(update={"epochs": 15})
     a, b = fresh(torch.bfloat16), fresh(torch.bfloat16)
