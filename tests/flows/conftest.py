@@ -53,7 +53,12 @@ def new_workspace(tiny_model: Path) -> Workspaces:
         (folder / "prompts.jsonl").write_text(prompts, encoding="utf-8")
         params = {
             "seed": 0,
-            "base": {"model": str(tiny_model), "unrelated": "prompts.jsonl", "unrelated_tokens": 4},
+            "base": {
+                "model": str(tiny_model),
+                "unrelated": "prompts.jsonl",
+                "unrelated_tokens": 4,
+                "unrelated_samples": 0,
+            },
             "validate": {},
             "synthesize": {"samples": 1, "keep": 1, "cloze": 1, "about": 0, "question_tokens": 8, "answer_tokens": 8},
             "integrate": {"epochs": 1},
