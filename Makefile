@@ -41,7 +41,7 @@ format: $(VENV)/.dev  ## let ruff mend and format the code
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.runtime  ## measure again what docs/RESULTS.md reports
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl
 
 docs: $(VENV)/.runtime  ## write docs/SETTINGS.md from the code
 	$(BIN)/python docs/settings.py

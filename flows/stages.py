@@ -25,10 +25,11 @@ def run(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
     log.setLevel(logging.INFO)
     if (batch == BASE) != (name == BASE):
         raise ValueError("The stage `base` takes no batch; every other stage needs one, with its --parent.")
-    _run(ws, name, batch, parent)
+    perform(ws, name, batch, parent)
 
 
-def _run(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
+def perform(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
+    """Run one stage in this process, whoever may outlive whom."""
     seed = int(read(ws).get("seed", 0))
     match name:
         case "base":

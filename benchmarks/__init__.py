@@ -1,0 +1,1 @@
+"""What docs/RESULTS.md is printed by. `python -m benchmarks --help`; nothing here is timed in a test."""
