@@ -29,6 +29,8 @@ def test_the_likeliest_gold_answer_counts(lm: LanguageModel) -> None:
     alone = [log_likelihoods(lm, ["Who?"], [gold])[0] for gold in golds]
     assert first.log_likelihood == pytest.approx(max(alone), abs=1e-5)
     assert len({round(x, 3) for x in alone}) == 3
+    (turned,) = answer_probes(lm, [Question("b", "e", Probe(question="Who?", answers=golds[::-1]))], CONFIG)
+    assert turned.log_likelihood == pytest.approx(first.log_likelihood, abs=1e-5)
     assert second.log_likelihood == pytest.approx(log_likelihoods(lm, ["Where?"], ["Mara Holt"])[0], abs=1e-5)
     assert [a.answer for a in (first, second)] == answer(lm, ["Who?", "Where?"], max_new_tokens=6)
 
