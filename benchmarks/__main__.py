@@ -8,6 +8,7 @@ Each file is one batch, each batch's parent the one before: no gate and no track
 
 import argparse
 import json
+import logging
 import platform
 import tempfile
 import time
@@ -34,6 +35,8 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, help="folder to work in and keep (default: a temporary one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger("selfparam").setLevel(logging.INFO)
         ws = Workspace((arguments.workspace or Path(scratch)).resolve())
         run(ws, arguments.files, arguments.records, changed(arguments.set, arguments.seed))
 
@@ -57,7 +60,7 @@ def run(ws: Workspace, files: list[Path], records: int | None, params: dict[str,
     settings.read(ws)
     seconds: dict[str, dict[str, float]] = {}
     if not ws.metrics(BASE).exists():
-        stages.run(ws, "base", BASE, BASE)
+        stages.perform(ws, "base", BASE, BASE)
     parent = BASE
     for number, file in enumerate(files):
         batch = f"b{number:04d}"
@@ -67,7 +70,7 @@ def run(ws: Workspace, files: list[Path], records: int | None, params: dict[str,
         seconds[batch] = {}
         for stage in stages.OF_A_BATCH:
             started = time.monotonic()
-            stages.run(ws, stage, batch, parent)
+            stages.perform(ws, stage, batch, parent)
             seconds[batch][stage] = time.monotonic() - started
         parent = batch
     tables(ws, files, params, seconds)
@@ -95,9 +98,8 @@ def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: di
         found = read_json(ws.metrics(batch))
         general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in spent.items())
         accuracy = f"{general['accuracy']:.3f} ({general['accuracy_base']:.3f})"
-        print(
-            f"| {batch} | {accuracy} | {general['kl_from_base']:.3f} | {found['drift']['relative_l2']:.4f} | {times} |"
-        )
+        moved = f"{general['kl_from_base']:.3f} | {found['drift']['relative_l2']:.4f}"
+        print(f"| {batch} | {accuracy} | {moved} | {times} |")
 
 
 if __name__ == "__main__":
