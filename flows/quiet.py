@@ -19,6 +19,8 @@ DEFAULTS = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "selfparam",
     "PREFECT_CLI_PROMPT": "false",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin while they wait lose tenfold as soon as another process wants a core (docs/LOG.md).
+    "OMP_WAIT_POLICY": "passive",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TQDM_DISABLE": "1",  # bars of the libraries, in a log that is read line by line
     "PYTHONUNBUFFERED": "1",  # a stage's lines reach the round when they are written
