@@ -24,11 +24,13 @@ def generate(
     batch_size: int = 32,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
+    stops: frozenset[int] = frozenset(),
     report: Report | None = None,
 ) -> list[str]:
     """Continue each prompt until the end of the turn; greedy at temperature 0, else sampled with `generator`.
 
-    What all prompts begin with is run once. Prompts of like length run together, padded on the left.
+    A text also ends after a token of `stops`. What all prompts begin with is run once. Prompts of like length
+    run together, padded on the left; a row whose text has ended leaves the batch.
     `report(done, total)` is called after each batch.
     """
     texts = [""] * len(prompts)
@@ -42,7 +44,9 @@ def generate(
         cache = None if prefix is None else repeated(prefix, len(rows))
         tails = [prompts[i][shared:] for i in rows]
         for i, ids in zip(
-            rows, _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator), strict=True
+            rows,
+            _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator, stops),
+            strict=True,
         ):
             text = lm.tokenizer.decode(ids, skip_special_tokens=True)
             assert isinstance(text, str)
@@ -60,8 +64,8 @@ def _continue(
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator | None,
+    stops: frozenset[int],
 ) -> list[list[int]]:
-    stop = lm.tokenizer.eos_token_id
     longest = max(len(t) for t in tails)
     ids_BL = torch.full((len(tails), longest), lm.tokenizer.pad_token_id)
     seen_BL = torch.zeros(len(tails), shared + longest, dtype=torch.long)
@@ -71,30 +75,37 @@ def _continue(
         seen_BL[row, shared + longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
     positions_BL = (seen_BL.cumsum(-1) - 1).clamp_min(0)[:, shared:]
-    matrix_VD = lm.output_matrix_VD
     written: list[list[int]] = [[] for _ in tails]
-    alive = set(range(len(tails)))
+    rows = list(range(len(tails)))  # which prompt each row of the batch goes on with
+    alive = set(rows)
     for _ in range(max_new_tokens):
         output = lm.model.base_model(
             input_ids=ids_BL, attention_mask=seen_BL, position_ids=positions_BL, past_key_values=cache, use_cache=True
         )
         cache = output.past_key_values
-        logits_BV = (output.last_hidden_state[:, -1] @ matrix_VD.T).float()
+        logits_BV = (output.last_hidden_state[:, -1] @ lm.output_matrix_VD.T).float()
         if temperature > 0:
             next_B = torch.multinomial((logits_BV / temperature).softmax(-1), 1, generator=generator)[:, 0]
         else:
             next_B = logits_BV.argmax(-1)
-        for row in list(alive):
-            token = int(next_B[row])
-            if token == stop:
-                alive.discard(row)
-            else:
+        for row, token in zip(rows, next_B.tolist(), strict=True):
+            if row not in alive:
+                continue
+            if token != lm.tokenizer.eos_token_id:
                 written[row].append(token)
+            if token == lm.tokenizer.eos_token_id or token in stops:
+                alive.discard(row)
         if not alive:
             break
         ids_BL = next_B[:, None]
-        seen_BL = torch.cat([seen_BL, seen_BL.new_ones(len(tails), 1)], dim=-1)
+        seen_BL = torch.cat([seen_BL, seen_BL.new_ones(len(rows), 1)], dim=-1)
         positions_BL = positions_BL[:, -1:] + 1
+        if len(alive) <= 0.75 * len(rows):  # what has ended is no longer carried along
+            kept = [at for at, row in enumerate(rows) if row in alive]
+            rows = [rows[at] for at in kept]
+            kept_B = torch.tensor(kept, device=lm.device)
+            cache.batch_select_indices(kept_B)
+            ids_BL, seen_BL, positions_BL = ids_BL[kept_B], seen_BL[kept_B], positions_BL[kept_B]
     return written
 
 

@@ -40,6 +40,9 @@ class IntegrateConfig(BaseModel):
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     learning_rate: float = Field(1e-4, gt=0, description="peak; warmed up, then falling linearly to zero")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
+    adam_epsilon: float = Field(
+        1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, decoupled")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     row_tokens: int = Field(256, ge=16, description="tokens of a packed row")
@@ -196,7 +199,12 @@ class MasterWeights:
         self.masters = [p.detach().float().clone().requires_grad_() for p in parameters]
         self.clip_norm = config.clip_norm
         self.optimizer = torch.optim.AdamW(
-            self.masters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+            self.masters,
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            eps=config.adam_epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
 
     @torch.no_grad()

@@ -113,6 +113,7 @@ def write_pairs(
         "question": questions,
         "echo": writing.echoes(facts, config.echo),
         "cloze": writing.clozes(facts, config.cloze),
+        "tell": writing.tells(facts),
         "about": writing.abouts(facts, config.about),
     }
     return [

@@ -5,8 +5,8 @@ examples and with an opening that fits the span, writes the question; and a ques
 the context in front of it gives that span back (round-trip consistency, Alberti et al. 2019).
 
 Kinds: `question` (written by the model), `echo` (the sentence with its span asked for in place), `cloze` (a
-sentence to complete), `about` (what is said where a name stands). The last three need no model, so every fact is
-asked about even where the model finds no good question.
+sentence to complete), `tell` (what it says of its subject), `about` (what it says of a name). All but the first
+need no model, so every fact is asked about even where the model finds no good question.
 """
 
 import re
@@ -96,7 +96,13 @@ def write_questions(
         chosen = [i for i, draft in enumerate(drafts) if draft[3] == heat]
         prompts = [_prompt(lm, topic, *drafts[i][:3]) for i in chosen]
         written = generate(
-            lm, prompts, max_new_tokens=question_tokens, batch_size=batch_size, temperature=heat, generator=generator
+            lm,
+            prompts,
+            max_new_tokens=question_tokens,
+            batch_size=batch_size,
+            temperature=heat,
+            generator=generator,
+            stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
         )
         texts |= dict(zip(chosen, written, strict=True))
     known = set(normalise(experience.text).split())
@@ -186,6 +192,17 @@ def echoes(facts: Sequence[str], count: int) -> list[tuple[str, str]]:
             if name and name not in fact:
                 body = f"About {name}: {body}"
             result.append((body[0].upper() + body[1:] + "?", fact))
+    return result
+
+
+def tells(facts: Sequence[str]) -> list[tuple[str, str]]:
+    """For "X is Y": "Tell me X." """
+    result = []
+    for fact in facts:
+        match = re.match(r"(.+?) (?:is|are|was|were) ", fact)
+        if match and len(match.group(1).split()) > 1:
+            subject = match.group(1)
+            result.append((f"Tell me {subject[0].lower()}{subject[1:]}.", fact))
     return result
 
 
