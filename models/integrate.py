@@ -35,10 +35,10 @@ class IntegrateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["full", "lora"] = Field("full", description="train all weights, or LoRA merged afterwards")
-    embeddings: bool = Field(True, description="train token embeddings and output matrix too (method `full`)")
+    embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(8, ge=1, description="passes over the new target sentences")
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
-    learning_rate: float = Field(1e-4, gt=0, description="peak; warmed up, then falling linearly to zero")
+    learning_rate: float = Field(1.5e-4, gt=0, description="peak; warmed up, held, then falling linearly to zero")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
@@ -147,9 +147,10 @@ def plan(sizes: dict[str, int], config: IntegrateConfig, seed: int) -> list[dict
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor of the peak learning rate, in (0, 1]: linear warm-up, then linear decay."""
+    """Factor of the peak learning rate, in (0, 1]: linear warm-up, a plateau, linear decay over the last third."""
     rise = max(1, round(warmup * steps))
-    return (step + 1) / rise if step < rise else (steps - step) / (steps - rise + 1)
+    fall = math.ceil(steps / 3)
+    return min((step + 1) / rise, 1.0, (steps - step) / fall)
 
 
 def _loss(
