@@ -1,5 +1,6 @@
 """The integration loop: it learns, it repeats itself bit for bit, it survives being killed."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,8 +219,9 @@ def test_the_schedule_rises_to_one_and_falls_towards_zero(steps: int, warmup: fl
     assert rates[peak] == 1
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    falls = [a - b for a, b in zip(rates[peak:], rates[peak + 1 :], strict=False)]
-    assert falls == pytest.approx([rates[-1]] * len(falls))  # in equal parts, down to where the next were zero
+    last = rates[-math.ceil(steps / 3) :]  # the decay: in equal parts, down to where the next were zero
+    falls = [a - b for a, b in itertools.pairwise(last)]
+    assert falls == pytest.approx([rates[-1]] * len(falls))
 
 
 class Logits(TorchDispatchMode):
