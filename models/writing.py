@@ -81,7 +81,7 @@ def write_questions(
 ) -> list[tuple[str, str]]:
     """(question, answer) pairs that passed the round trip, at most `keep` a sentence.
 
-    Each span is asked for with every opening that fits, greedily, and `samples` times freely. A question that
+    Each span is asked for with every opening that fits, greedily, and `samples` times by sampling. A question that
     `avoid` says yes to is never returned.
     """
     facts = sentences(experience)
@@ -89,7 +89,8 @@ def write_questions(
     for fact in facts:
         for span in spans(fact):
             drafts += [(fact, span, opening, 0.0) for opening in span.openings]
-            drafts += [(fact, span, "", temperature) for _ in range(samples)]
+            openings = ("", *span.openings)
+            drafts += [(fact, span, openings[k % len(openings)], temperature) for k in range(samples)]
     topic = facts[0] if facts else ""
     texts: dict[int, str] = {}
     for heat in (0.0, temperature):
@@ -157,9 +158,12 @@ def spans(fact: str) -> list[Span]:
     last_link = max((i for i, word in enumerate(words[:-1]) if word.lower() in _LINK), default=len(words) - 3)
     found.append(" ".join(words[last_link + 1 :]))
     found += [m.group() for m in _NAME.finditer(fact) if m.start() > 0]
-    verb = next((i for i, word in enumerate(words[1:7], start=1) if _VERB.fullmatch(word)), 0)
-    if verb > 1:
+    verb = next((i for i, word in enumerate(words[2:8], start=2) if _VERB.fullmatch(word)), 0)
+    if verb:
         found.append(" ".join(words[:verb]))
+    first_name = next((m for m in _NAME.finditer(fact) if m.start() > 0), None)
+    if first_name and len(fact[: first_name.end()].split()) <= 5:
+        found.append(fact[: first_name.end()])
     texts = [t.strip(" .,!") for t in found]
     distinct = {normalise(t): t for t in reversed(texts) if normalise(t) and len(t) <= 0.7 * len(fact)}
     return [_span(fact, words, text) for text in reversed(distinct.values())]
@@ -199,10 +203,9 @@ def tells(facts: Sequence[str]) -> list[tuple[str, str]]:
     """For "X is Y": "Tell me X." """
     result = []
     for fact in facts:
-        match = re.match(r"(.+?) (?:is|are|was|were) ", fact)
-        if match and len(match.group(1).split()) > 1:
-            subject = match.group(1)
-            result.append((f"Tell me {subject[0].lower()}{subject[1:]}.", fact))
+        match = re.match(r"(The|A|An) (.+?) (?:is|are|was|were) ", fact)
+        if match:
+            result.append((f"Tell me {match.group(1).lower()} {match.group(2)}.", fact))
     return result
 
 
@@ -216,13 +219,13 @@ def clozes(facts: Sequence[str], count: int) -> list[tuple[str, str]]:
 
 
 def abouts(facts: Sequence[str], count: int) -> list[tuple[str, str]]:
-    """For names of two words and more: the first sentences that hold them."""
+    """For names of two words and more: the first `count` sentences that hold them, together."""
     said: dict[str, list[str]] = {}
     for fact in facts:
         for name in _NAME.findall(fact):
             if " " in name:
                 said.setdefault(name.removeprefix("The "), []).append(fact)
-    return [(f"What do you know about {name}?", fact) for name, held in said.items() for fact in held[:count]]
+    return [(f"What do you know about {name}?", " ".join(held[:count])) for name, held in said.items() if count]
 
 
 def main_name(facts: Sequence[str]) -> str | None:
