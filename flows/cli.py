@@ -122,17 +122,22 @@ def stage(
     stages.run(workspace(ctx), stages.named(name), batch, parent)
 
 
-@app.callback()
-def settings(
-    ctx: typer.Context,
-    folder: InWorkspace = Path("."),
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _say_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version as installed
 
         print(installed("selfparam"))
         raise typer.Exit()
+
+
+@app.callback()
+def settings(
+    ctx: typer.Context,
+    folder: InWorkspace = Path("."),
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
     ctx.obj = folder
 
 
