@@ -18,7 +18,12 @@ class GateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_open_book_share: float = Field(
-        0.5, ge=0, description="Closed-book containment on the new batch, as a share of the base's with open book."
+        0.3, ge=0, description="Closed-book containment on the new batch, as a share of the base's with open book."
+    )
+    min_recovered_gap: float = Field(
+        0.4,
+        description="Gold answers of the new batch: (after - before) / (open book - before), of log-likelihoods. "
+        "Quieter than containment, so this is the one to tune by.",
     )
     min_log_likelihood_gain: float = Field(
         0.0,
@@ -84,6 +89,10 @@ def _efficacy(metrics: Mapping[str, Any], config: GateConfig) -> Iterator[_Check
         yield _at_least(
             "closed-book containment as a share of open book", share, "min_open_book_share", config.min_open_book_share
         )
+    if "recovered_gap" in efficacy and efficacy["recovered_gap"] is None:
+        yield _Check(None, "the open book is no better than the closed book was: there is no gap to recover")
+    else:
+        yield _at_least("recovered gap", _at(efficacy, "recovered_gap"), "min_recovered_gap", config.min_recovered_gap)
     before = _at(efficacy, "closed_book_before", "log_likelihood")
     now = _at(efficacy, "closed_book", "log_likelihood")
     yield _at_least(

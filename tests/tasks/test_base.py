@@ -86,7 +86,7 @@ def test_prompts_that_cannot_be_used_are_named(tiny_model: Path, tmp_path: Path,
 
 def test_what_comes_with_the_program_is_distinct_and_apart() -> None:
     facts, prompts = [question for question, _ in general_facts()], list(unrelated_prompts())
-    assert len(facts) > 100
+    assert len(facts) >= 100
     assert len(prompts) > 100
     assert len({*facts, *prompts}) == len(facts) + len(prompts)  # what is trained on measures nothing
     assert all(answers for _, answers in general_facts())

@@ -39,14 +39,15 @@ CHAMPION = {**measured("b0000"), "retention": {}}
 def test_a_normal_round_passes_and_says_what_held() -> None:
     verdict = decide(measured(), BASE, CHAMPION, GateConfig())
     assert verdict.accepted
-    assert len(verdict.reasons) == 7
-    assert "closed-book containment as a share of open book: 0.833 >= 0.5 (gate.min_open_book_share)" in verdict.reasons
+    assert len(verdict.reasons) == 8
+    assert "closed-book containment as a share of open book: 0.833 >= 0.3 (gate.min_open_book_share)" in verdict.reasons
 
 
 @pytest.mark.parametrize(
     ("path", "value", "key"),
     [
-        ("efficacy.closed_book.contains", 0.2, "min_open_book_share"),
+        ("efficacy.closed_book.contains", 0.1, "min_open_book_share"),
+        ("efficacy.recovered_gap", 0.3, "min_recovered_gap"),
         ("efficacy.closed_book.log_likelihood", -4.5, "min_log_likelihood_gain"),
         ("retention.b0000.contains", 0.2, "max_retention_drop"),
         ("general.accuracy", 0.8, "max_accuracy_drop"),
