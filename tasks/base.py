@@ -42,7 +42,7 @@ class BaseConfig(BaseModel):
     unrelated_samples: int = Field(
         160, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
     )
-    unrelated_tokens: int = Field(16, ge=1, description="longest text that the base writes to an unrelated prompt")
+    unrelated_tokens: int = Field(32, ge=1, description="longest text that the base writes to an unrelated prompt")
 
 
 def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int) -> None:
