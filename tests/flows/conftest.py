@@ -64,7 +64,12 @@ def new_workspace(tiny_model: Path) -> Workspaces:
             "integrate": {"epochs": 1},
             "evaluate": {"max_new_tokens": 4, "general_tokens": 4},
             "register": {},
-            "gate": {"max_kl_from_base": 100, "max_perplexity_ratio": 100, "min_log_likelihood_gain": -100},
+            "gate": {
+                "max_kl_from_base": 100,
+                "max_perplexity_ratio": 100,
+                "min_log_likelihood_gain": -100,
+                "min_recovered_gap": -100,
+            },
             "run": {"commit": True},
         }
         (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
