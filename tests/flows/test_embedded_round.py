@@ -28,7 +28,8 @@ print("SAYS", pipeline([{"role": "user", "content": sys.argv[2]}])[0]["generated
 def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     call(tmp_path, "init", "ws")
     ws = Workspace(tmp_path / "ws")
-    params = {"base": {"unrelated_samples": 0}, "integrate": {"epochs": 2}, "synthesize": {"samples": 1}}
+    params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
+    params |= {"base": {"unrelated_samples": 0}, "integrate": {"epochs": 2}, "synthesize": {"samples": 1}}
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")
     first = (template("sample") / "day-1.jsonl").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "one.jsonl").write_text(first + "\n", encoding="utf-8")
