@@ -6,11 +6,11 @@ Deterministic: no sampling here. Axes: B questions in a batch, L tokens, T answe
 from collections.abc import Callable, Sequence
 
 import torch
-from transformers import DynamicCache
 
+from models.attention import Prefix, fresh_cache
 from models.contexts import answer_ids, prompt_ids, shared_prefix
 from models.model import LanguageModel
-from models.teacher import prefix_cache, repeated, states_after
+from models.teacher import read_prefix, states_after
 
 Report = Callable[[int, int], None]
 
@@ -37,15 +37,14 @@ def generate(
     if not prompts:
         return texts
     shared = shared_prefix(prompts) if len(prompts) > 1 else 0
-    prefix = prefix_cache(lm, prompts[0][:shared]) if shared else None
+    prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     for start in range(0, len(prompts), batch_size):
         rows = by_length[start : start + batch_size]
-        cache = None if prefix is None else repeated(prefix, len(rows))
         tails = [prompts[i][shared:] for i in rows]
         for i, ids in zip(
             rows,
-            _continue(lm, tails, cache, shared, max_new_tokens, temperature, generator, stops),
+            _continue(lm, tails, prefix, max_new_tokens, temperature, generator, stops),
             strict=True,
         ):
             text = lm.tokenizer.decode(ids, skip_special_tokens=True)
@@ -59,8 +58,7 @@ def generate(
 def _continue(
     lm: LanguageModel,
     tails: Sequence[Sequence[int]],
-    cache: DynamicCache | None,
-    shared: int,
+    prefix: Prefix | None,
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator | None,
@@ -68,22 +66,26 @@ def _continue(
 ) -> list[list[int]]:
     longest = max(len(t) for t in tails)
     ids_BL = torch.full((len(tails), longest), lm.tokenizer.pad_token_id)
-    seen_BL = torch.zeros(len(tails), shared + longest, dtype=torch.long)
-    seen_BL[:, :shared] = 1
+    seen_BL = torch.zeros(len(tails), longest, dtype=torch.long)
     for row, tail in enumerate(tails):  # padded on the left: every prompt ends where its answer begins
         ids_BL[row, longest - len(tail) :] = torch.tensor(tail)
-        seen_BL[row, shared + longest - len(tail) :] = 1
+        seen_BL[row, longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
-    positions_BL = (seen_BL.cumsum(-1) - 1).clamp_min(0)[:, shared:]
+    positions_BL = (prefix.length if prefix else 0) + (seen_BL.cumsum(-1) - 1).clamp_min(0)
+    cache = fresh_cache()
     written: list[list[int]] = [[] for _ in tails]
     rows = list(range(len(tails)))  # which prompt each row of the batch goes on with
     alive = set(rows)
     for _ in range(max_new_tokens):
-        output = lm.model.base_model(
-            input_ids=ids_BL, attention_mask=seen_BL, position_ids=positions_BL, past_key_values=cache, use_cache=True
+        hidden_BLD = lm.hidden_BLD(
+            input_ids=ids_BL,
+            attention_mask=seen_BL,
+            position_ids=positions_BL,
+            past_key_values=cache,
+            prefix=prefix,
+            use_cache=True,
         )
-        cache = output.past_key_values
-        logits_BV = (output.last_hidden_state[:, -1] @ lm.output_matrix_VD.T).float()
+        logits_BV = (hidden_BLD[:, -1] @ lm.output_matrix_VD.T).float()
         if temperature > 0:
             next_B = torch.multinomial((logits_BV / temperature).softmax(-1), 1, generator=generator)[:, 0]
         else:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from models import attention
 from models.files import written_aside
 
 
@@ -52,7 +53,7 @@ def load(
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         model = AutoModelForCausalLM.from_pretrained(
-            name_or_path, dtype=dtype or fast_dtype(device), attn_implementation="sdpa"
+            name_or_path, dtype=dtype or fast_dtype(device), attn_implementation=attention.NAME
         )
     except OSError as error:
         raise ValueError(

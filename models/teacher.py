@@ -6,14 +6,13 @@ distribution back exactly, at `width` numbers a token instead of `vocabulary` (8
 Axes: B sentences in a forward pass, L tokens, T answer tokens of one sentence, D width.
 """
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from models.attention import Prefix, fresh_cache
 from models.contexts import answer_ids, prompt_ids, shared_prefix
 from models.model import LanguageModel
 
@@ -82,25 +81,24 @@ def states_after(
     if not prompts:
         return []
     shared = shared_prefix(prompts) if len(prompts) > 1 else 0
-    prefix = prefix_cache(lm, prompts[0][:shared]) if shared else None
+    prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
     # The last answer token predicts nothing that we need, so it is not run.
     tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
     states: list[Tensor | None] = [None] * len(tails)
     for rows in batches_by_length([len(t) for t in tails], batch_tokens):
         longest = max(len(tails[i]) for i in rows)
         ids_BL = torch.full((len(rows), longest), lm.tokenizer.pad_token_id)
-        seen_BL = torch.zeros(len(rows), shared + longest, dtype=torch.long)
+        seen_BL = torch.zeros(len(rows), longest, dtype=torch.long)
         for row, i in enumerate(rows):
             ids_BL[row, : len(tails[i])] = torch.tensor(tails[i])
-            seen_BL[row, : shared + len(tails[i])] = 1
-        cache = None if prefix is None else repeated(prefix, len(rows))
+            seen_BL[row, : len(tails[i])] = 1
         positions_BL = torch.arange(shared, shared + longest).expand(len(rows), -1)
         hidden_BLD = lm.hidden_BLD(
             input_ids=ids_BL.to(lm.device),
             attention_mask=seen_BL.to(lm.device),
             position_ids=positions_BL.to(lm.device),
-            past_key_values=cache,
-            use_cache=cache is not None,
+            prefix=prefix,
+            use_cache=False,
         )
         for row, i in enumerate(rows):
             # answer[0] is predicted by the last prompt token, answer[t] by answer[t-1].
@@ -109,18 +107,15 @@ def states_after(
     return [s for s in states if s is not None]
 
 
-def prefix_cache(lm: LanguageModel, ids: Sequence[int]) -> DynamicCache:
-    """Keys and values of `ids`, for a batch of one."""
-    cache = DynamicCache(config=lm.model.config)
+def read_prefix(lm: LanguageModel, ids: Sequence[int]) -> Prefix:
+    """Run `ids` through the model once and keep their keys and values."""
+    cache = fresh_cache()
     lm.hidden_BLD(input_ids=torch.tensor([list(ids)], device=lm.device), past_key_values=cache, use_cache=True)
-    return cache
-
-
-def repeated(cache: DynamicCache, rows: int) -> DynamicCache:
-    """A copy of a cache of one row for a batch of `rows`; the original stays as it was."""
-    fresh = copy.deepcopy(cache)
-    fresh.batch_repeat_interleave(rows)
-    return fresh
+    return Prefix(
+        length=len(ids),
+        keys=tuple(layer.keys[0] for layer in cache.layers),
+        values=tuple(layer.values[0] for layer in cache.layers),
+    )
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.contexts import answer_ids, prompt_ids
 from models.model import LanguageModel
-from models.teacher import batches_by_length, prefix_cache, repeated, states_after, target_sentences
+from models.teacher import batches_by_length, states_after, target_sentences
 
 CONTEXT = "Mara Holt runs the mill in Orvane. It opens at 9 and closes at 17 on all days but Sunday."
 PAIRS = [
@@ -68,16 +68,6 @@ def test_nothing_to_run_is_no_error(lm: LanguageModel) -> None:
 def test_shares_of_the_written_token_stay_with_their_sentence(lm: LanguageModel) -> None:
     taught = target_sentences(lm, CONTEXT, PAIRS, origin="b0000", written=[0.1, 0.2, 0.3, 0.4])
     assert [s.written for s in taught] == [0.1, 0.2, 0.3, 0.4]
-
-
-@torch.no_grad()
-def test_a_repeated_cache_leaves_the_original_as_it_was(lm: LanguageModel) -> None:
-    cache = prefix_cache(lm, [5, 6, 7])
-    many = repeated(cache, 4)
-    lm.hidden_BLD(input_ids=torch.tensor([[8]] * 4), past_key_values=many, use_cache=True)
-    assert many.get_seq_length() == 4
-    assert cache.get_seq_length() == 3
-    assert cache.layers[0].keys.shape[0] == 1
 
 
 def test_batches_hold_every_index_once_and_stay_within_their_tokens() -> None:

@@ -1,0 +1,107 @@
+"""Attention for many short sequences that begin alike: keys and values of what they share are read, never copied.
+
+Target sentences and answers have some dozens of tokens, and all that belong to one context begin with it. The usual
+way is to copy the context's key-value cache for every row; here the rows' queries meet it in one matrix product.
+Query heads that share a key head (grouped-query attention) go through one product too, with no copied keys.
+
+Axes: B rows, L queries of a row, H query heads, K key heads, M = H / K * L queries that meet one key head, S keys of a
+row, P keys of the shared prefix, E width of a head.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache, DynamicLayer
+from transformers.masking_utils import eager_mask
+
+NAME = "grouped"
+LONG = 1024  # queries of a row from which on scores are too many to be kept
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values, [K, P, E] a layer, of `length` tokens that every row of a batch begins with."""
+
+    length: int
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+
+def grouped_attention(
+    module: nn.Module,
+    query_BHLE: Tensor,
+    key_BKSE: Tensor,
+    value_BKSE: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    prefix: Prefix | None = None,
+    **unused: Any,  # what other attention functions of transformers take
+) -> tuple[Tensor, None]:
+    """Attend to the row's own keys under `attention_mask` (additive, [B, 1, L, S]) and to all of `prefix`.
+
+    Returns ([B, L, H, E], None), as transformers' attention functions do. Differentiable but for the prefix.
+    """
+    if unused.get("softcap") or unused.get("s_aux") is not None:
+        raise ValueError(f"{type(module).__name__} caps its attention scores, which is not supported")
+    rows, heads, queries, width = query_BHLE.shape
+    groups = key_BKSE.shape[1]
+    if prefix is None and queries > LONG:
+        out_BHLE = scaled_dot_product_attention(
+            query_BHLE, key_BKSE, value_BKSE, attention_mask, scale=scaling, enable_gqa=True
+        )
+        return out_BHLE.transpose(1, 2).contiguous(), None
+    query_BKME = (query_BHLE * scaling).reshape(rows, groups, -1, width)
+    scores = query_BKME @ key_BKSE.mT
+    if attention_mask is not None:
+        split = scores.view(rows, groups, heads // groups, queries, -1)
+        scores = (split + attention_mask[:, :, None]).view_as(scores)
+    if prefix is None:
+        out_BKME = scores.softmax(-1) @ value_BKSE
+    else:
+        keys_KPE, values_KPE = prefix.keys[module.layer_idx], prefix.values[module.layer_idx]  # type: ignore[index]
+        flat_KNE = query_BKME.transpose(0, 1).reshape(groups, -1, width)  # N = B * M
+        to_prefix = (flat_KNE @ keys_KPE.mT).view(groups, rows, -1, prefix.length).transpose(0, 1)
+        weights = torch.cat([to_prefix, scores], dim=-1).softmax(-1)
+        of_prefix, own = weights.split([prefix.length, scores.shape[-1]], dim=-1)
+        from_prefix_KNE = of_prefix.transpose(0, 1).reshape(groups, -1, prefix.length) @ values_KPE
+        out_BKME = own @ value_BKSE + from_prefix_KNE.view(groups, rows, -1, width).transpose(0, 1)
+    return out_BKME.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
+
+
+def fresh_cache() -> Cache:
+    """An empty key-value cache for one batch."""
+    return Cache(layer_class_to_replicate=RoomyLayer)
+
+
+class RoomyLayer(DynamicLayer):
+    """One layer's cache with free room behind the last token, so that a new token moves none of the old ones."""
+
+    ROOM = 32  # tokens
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append keys and values, [B, K, L, E] each; returns all, as views."""
+        old = self.get_seq_length()
+        whole = old + key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._grow(key_states, value_states, 0, whole)
+        elif self._buffers[0].shape[0] != len(key_states) or self._buffers[0].shape[-2] < whole:
+            self._grow(self.keys, self.values, old, whole)  # no room left, or rows have left the batch
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., old:whole, :] = new
+        self.keys, self.values = (buffer[..., :whole, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def _grow(self, keys: Tensor, values: Tensor, old: int, whole: int) -> None:
+        self._buffers = [t.new_empty(*t.shape[:2], whole + self.ROOM, t.shape[-1]) for t in (keys, values)]
+        for buffer, kept in zip(self._buffers, (keys, values), strict=True):
+            buffer[..., :old, :] = kept[..., :old, :]
+
+
+AttentionInterface.register(NAME, grouped_attention)
+AttentionMaskInterface.register(NAME, eager_mask)

@@ -1,0 +1,57 @@
+"""Our attention gives what transformers' own gives, with the prefix copied for every row or read in common."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from models import model
+from models.attention import LONG, grouped_attention
+from models.teacher import read_prefix
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_model: Path) -> model.LanguageModel:
+    return model.load(tiny_model, dtype=torch.float32)
+
+
+@torch.no_grad()
+def test_padded_rows_come_out_as_with_the_library_s_own_attention(lm: model.LanguageModel, tiny_model: Path) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="eager")
+    ids_BL = torch.arange(5, 29).view(3, 8)
+    seen_BL = torch.tensor([[1] * 8, [1] * 5 + [0] * 3, [0, 0] + [1] * 6])
+    inputs = {"input_ids": ids_BL, "attention_mask": seen_BL, "position_ids": (seen_BL.cumsum(-1) - 1).clamp_min(0)}
+    ours_BLD, theirs_BLD = lm.hidden_BLD(**inputs), reference.model(**inputs).last_hidden_state
+    assert torch.allclose(ours_BLD[seen_BL.bool()], theirs_BLD[seen_BL.bool()], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_prefix_read_in_common_is_as_good_as_one_run_in_every_row(lm: model.LanguageModel) -> None:
+    prefix_ids, tails_BL = [7, 8, 9, 10, 11], torch.arange(20, 32).view(4, 3)
+    whole_BL = torch.cat([torch.tensor(prefix_ids).expand(4, -1), tails_BL], dim=-1)
+    whole_BLD = lm.hidden_BLD(input_ids=whole_BL, use_cache=False)
+    tail_BLD = lm.hidden_BLD(
+        input_ids=tails_BL,
+        position_ids=torch.arange(5, 8).expand(4, -1),
+        prefix=read_prefix(lm, prefix_ids),
+        use_cache=False,
+    )
+    assert torch.allclose(tail_BLD, whole_BLD[:, 5:], atol=1e-5)
+
+
+def test_a_long_row_comes_out_the_same_by_the_kernel_that_keeps_no_scores() -> None:
+    torch.manual_seed(0)
+    length = LONG + 8
+    query, key, value = torch.randn(1, 4, length, 8), torch.randn(1, 2, length, 8), torch.randn(1, 2, length, 8)
+    mask = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)[None, None]
+    long, _ = grouped_attention(torch.nn.Module(), query, key, value, mask, scaling=0.3)
+    short, _ = grouped_attention(torch.nn.Module(), query[:, :, :64], key[:, :, :64], value[:, :, :64],
+                                 mask[:, :, :64, :64], scaling=0.3)  # fmt: skip
+    assert torch.allclose(long[:, :64], short, atol=1e-5)
+
+
+def test_models_that_cap_their_scores_are_refused() -> None:
+    heads = torch.zeros(1, 2, 3, 4)
+    with pytest.raises(ValueError, match="caps its attention scores"):
+        grouped_attention(torch.nn.Module(), heads, heads, heads, None, scaling=1.0, softcap=50.0)
