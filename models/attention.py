@@ -89,18 +89,27 @@ class RoomyLayer(DynamicLayer):
         whole = old + key_states.shape[-2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._grow(key_states, value_states, 0, whole)
+            self._buffers = (_roomy(key_states, 0, whole), _roomy(value_states, 0, whole))
         elif self._buffers[0].shape[0] != len(key_states) or self._buffers[0].shape[-2] < whole:
-            self._grow(self.keys, self.values, old, whole)  # no room left, or rows have left the batch
+            keys, values = self.states()  # no room left, or rows have left the batch
+            self._buffers = (_roomy(keys, old, whole), _roomy(values, old, whole))
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[..., old:whole, :] = new
         self.keys, self.values = (buffer[..., :whole, :] for buffer in self._buffers)
         return self.keys, self.values
 
-    def _grow(self, keys: Tensor, values: Tensor, old: int, whole: int) -> None:
-        self._buffers = [t.new_empty(*t.shape[:2], whole + self.ROOM, t.shape[-1]) for t in (keys, values)]
-        for buffer, kept in zip(self._buffers, (keys, values), strict=True):
-            buffer[..., :old, :] = kept[..., :old, :]
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Keys and values so far, [B, K, S, E] each; there must be some."""
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
+
+
+def _roomy(states_BKSE: Tensor, old: int, whole: int) -> Tensor:
+    """Memory for `whole` tokens and some more that holds the first `old` of `states_BKSE`."""
+    buffer = states_BKSE.new_empty(*states_BKSE.shape[:2], whole + RoomyLayer.ROOM, states_BKSE.shape[-1])
+    buffer[..., :old, :] = states_BKSE[..., :old, :]
+    return buffer
 
 
 AttentionInterface.register(NAME, grouped_attention)

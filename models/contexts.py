@@ -1,6 +1,7 @@
 """How contexts, questions and answers become token ids: the teacher's prompt and the student's.
 
-The two differ in one thing only: the teacher's user message begins with the context.
+The two differ in one thing only: the teacher's user message begins with the context, and, where it is known what of
+the context a question is about, that part stands once more next to the question: small models overlook what is far.
 A model with a chat template gets its template; one without gets "Question: … Answer: …".
 """
 
@@ -15,6 +16,11 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str 
         content = f"{context}\n\n{question}" if context else question
         return chat_text(tokenizer, [{"role": "user", "content": content}])
     return f"{context}\n\nQuestion: {question}\nAnswer:" if context else f"Question: {question}\nAnswer:"
+
+
+def beside(context: str, evidence: str) -> str:
+    """What the teacher reads: the context, and once more, next to the question, what the answer rests on."""
+    return f"{context}\n\n{evidence}"
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:

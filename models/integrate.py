@@ -48,6 +48,10 @@ class IntegrateConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, decoupled")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     row_tokens: int = Field(256, ge=16, description="tokens of a packed row")
+    evidence: bool = Field(
+        True,
+        description="show the teacher, next to the question, the sentence that a pair rests on; false: as published",
+    )
     written_share_self: float = Field(
         0.0, ge=0, le=1, description="share of the written token in the target where the model itself wrote it"
     )

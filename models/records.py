@@ -70,8 +70,9 @@ class Experience(Record):
 class QAPair(Record):
     """A question-answer pair about an experience: what a target sentence is made of.
 
-    `kind` says what form the question takes (`span`, `sentence`, `cloze`, …), `writer` who wrote it:
+    `kind` says what form the question takes (`question`, `echo`, `cloze`, …), `writer` who wrote it:
     `record` (came with the experience), `self` (the model), or the endpoint's model name.
+    `evidence` is what of the context the answer rests on; the teacher reads it once more beside the question.
     """
 
     experience: str
@@ -79,6 +80,7 @@ class QAPair(Record):
     answer: Text
     kind: str
     writer: str
+    evidence: Text | None = None
 
 
 class Answer(Record):

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
-from models import writing
+from models import forms, writing
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -96,7 +96,7 @@ def write_pairs(
     lm: LanguageModel, experience: Experience, config: SynthesizeConfig, generator: torch.Generator, leak: "Leak"
 ) -> list[QAPair]:
     """Pairs of all kinds, written about one experience by `lm` and from its sentences."""
-    facts = writing.sentences(experience)
+    facts = forms.sentences(experience)
     questions = writing.write_questions(
         lm,
         experience,
@@ -109,17 +109,20 @@ def write_pairs(
         generator=generator,
         avoid=leak.holds,
     )
+    plain = forms.plain(facts)
     by_kind = {
         "question": questions,
-        "echo": writing.echoes(facts, config.echo),
-        "cloze": writing.clozes(facts, config.cloze),
-        "tell": writing.tells(facts),
-        "about": writing.abouts(facts, config.about),
+        "plain": plain,
+        "combined": forms.combined([*questions, *plain], facts),
+        "echo": forms.echoes(facts, config.echo),
+        "cloze": forms.clozes(facts, config.cloze),
+        "tell": forms.tells(facts),
+        "about": forms.abouts(facts, config.about),
     }
     return [
-        QAPair(experience=experience.id, question=question, answer=reply, kind=kind, writer=SELF)
+        QAPair(experience=experience.id, kind=kind, writer=SELF, **pair._asdict())
         for kind, pairs in by_kind.items()
-        for question, reply in pairs
+        for pair in pairs
     ]
 
 
@@ -141,10 +144,19 @@ class Leak:
 
 def given(experience: Experience) -> list[QAPair]:
     """The pairs that an experience came with."""
-    return [
-        QAPair(experience=experience.id, question=q.question, answer=q.answer, kind="given", writer=RECORD)
-        for q in experience.qa
-    ]
+    return with_evidence(
+        experience,
+        [
+            QAPair(experience=experience.id, question=q.question, answer=q.answer, kind="given", writer=RECORD)
+            for q in experience.qa
+        ],
+    )
+
+
+def with_evidence(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]:
+    """Pairs that somebody else wrote, each with the sentence of the context that it seems to rest on."""
+    facts = forms.sentences(experience)
+    return [p.model_copy(update={"evidence": forms.evidence(facts, p.question, p.answer)}) for p in pairs]
 
 
 def filtered(pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:

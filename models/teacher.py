@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.attention import Prefix, fresh_cache
-from models.contexts import answer_ids, prompt_ids, shared_prefix
+from models.attention import Prefix, RoomyLayer, fresh_cache
+from models.contexts import answer_ids, beside, prompt_ids, shared_prefix
 from models.model import LanguageModel
 
 
@@ -44,14 +44,19 @@ def target_sentences(
     *,
     origin: str,
     experience: str = "",
+    evidence: Sequence[str | None] | None = None,
     written: Sequence[float] | None = None,
 ) -> list[TargetSentence]:
     """Run `teacher` with `context` over (question, answer) pairs; without a context the two see the same prompt.
 
+    `evidence` is what of the context each pair rests on: the teacher reads it once more, next to the question.
     The tokens that all prompts of `context` begin with go through the model once; their key-value cache
     serves every pair.
     """
-    asked = [prompt_ids(teacher.tokenizer, question, context) for question, _ in pairs]
+    asked = [
+        prompt_ids(teacher.tokenizer, question, beside(context, proof) if context and proof else context)
+        for (question, _), proof in zip(pairs, evidence or [None] * len(pairs), strict=True)
+    ]
     answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]
     return [
         TargetSentence(
@@ -111,11 +116,8 @@ def read_prefix(lm: LanguageModel, ids: Sequence[int]) -> Prefix:
     """Run `ids` through the model once and keep their keys and values."""
     cache = fresh_cache()
     lm.hidden_BLD(input_ids=torch.tensor([list(ids)], device=lm.device), past_key_values=cache, use_cache=True)
-    return Prefix(
-        length=len(ids),
-        keys=tuple(layer.keys[0] for layer in cache.layers),
-        values=tuple(layer.values[0] for layer in cache.layers),
-    )
+    kept = [layer.states() for layer in cache.layers if isinstance(layer, RoomyLayer)]
+    return Prefix(length=len(ids), keys=tuple(k[0] for k, _ in kept), values=tuple(v[0] for _, v in kept))
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

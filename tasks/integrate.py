@@ -99,6 +99,7 @@ def _taught(
             [(p.question, p.answer) for p in mine],
             origin=batch,
             experience=experience.id,
+            evidence=[p.evidence if config.evidence else None for p in mine],
             written=shares,
         )
         log.info("integrate %s: teacher has read %d/%d", batch, number, len(experiences))

@@ -62,5 +62,5 @@ def _by_endpoint(
     given = {e.id: core.given(e) for e in experiences}
     bare = [e for e in experiences if not given[e.id]]
     written, report = endpoint.write(bare, config, seed=seed, cache=ws.endpoint_cache)
-    kept = [core.filtered(given[e.id] or written[e.id], leak) for e in experiences]
+    kept = [core.filtered(given[e.id] or core.with_evidence(e, written[e.id]), leak) for e in experiences]
     return [pair for own in kept for pair in own], report

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from models import writing
+from models import forms, writing
+from models.forms import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
 from models.synthesize import Leak, SynthesizeConfig, distinct, synthesize
-from models.writing import sentences
 
 CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
 PROBE = "Who runs the mill in Orvane?"
@@ -114,7 +114,12 @@ def test_the_seed_reaches_the_sampling(lm: LanguageModel, monkeypatch: pytest.Mo
 def test_given_pairs_are_taken_as_they_are(lm: LanguageModel) -> None:
     (pair,) = synthesize(lm, [experience(qa=[given("When does it open?", "At 9")])], CONFIG, seed=0)
     assert pair == QAPair(
-        experience="mill", question="When does it open?", answer="At 9", kind="given", writer="record"
+        experience="mill",
+        question="When does it open?",
+        answer="At 9",
+        kind="given",
+        writer="record",
+        evidence="It opens at nine in the morning.",
     )
 
 
@@ -153,21 +158,27 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
     [
         ("Since when does Mara Holt run the mill?", True),
         ("Since May, who runs the mill?", False),  # gives the answer away
-        ("Since when does Ida Berg run it?", False),  # invents
+        ("Since when does Ida Berg run the mill?", False),  # invents
         ("Since when does Mara Holt run the mill", False),
-        ("When? Since when does Mara run it?", False),
+        ("When? Since when does Mara run the mill?", False),
         ("Since when?", False),
     ],
 )
 def test_a_question_asks_for_its_span_and_invents_nothing(question: str, good: bool) -> None:
     known = set(normalise(TEXT).split())
-    assert writing.well_asked(question, writing.Span("May", (), "when"), known) is good
+    fact = sentences(experience())[1]
+    assert writing.well_asked(question, fact, forms.Span("May", (), "when"), known) is good
+
+
+def test_a_question_about_nothing_in_its_sentence_is_not_kept() -> None:
+    span = forms.Span("9 crowns", (), "how many crowns")
+    assert not writing.well_asked("Which country is this?", "A bicycle costs 9 crowns.", span, {"country"})
 
 
 def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None:
     for fact in sentences(experience()):
-        assert writing.spans(fact)
-        assert all(span.text in fact and len(span.text) < len(fact) for span in writing.spans(fact))
+        assert forms.spans(fact)
+        assert all(span.text in fact and len(span.text) < len(fact) for span in forms.spans(fact))
 
 
 @pytest.mark.parametrize(

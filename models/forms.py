@@ -1,0 +1,206 @@
+"""What can be asked about a sentence by its grammar alone, with no model: every fact gets several questions.
+
+Kinds: `plain` (what the grammar of "The N of X is Y" says to ask), `combined` (a question with a name replaced by
+what another sentence calls it), `echo` (the sentence with a span asked for in place), `cloze` (a sentence to
+complete), `tell` (what it says of its subject), `about` (what is said of a name). Written for English; sentences of
+other languages still give `echo`, `cloze` and `about`.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from models.metrics import normalise
+from models.records import Experience
+
+_PLACE = {"in", "on", "at", "near", "to", "from", "into", "outside", "behind"}
+_LINK = _PLACE | {"is", "are", "was", "were", "of", "with", "by", "costs", "called", "for", "as", "has", "have"}
+_VERB = re.compile(r"is|are|was|were|has|have|costs|pays|.{3,}ed")
+_NAME = re.compile(r"[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
+_NUMBER = re.compile(r"\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
+_TIME = re.compile(
+    r"\d:\d\d|midnight|noon|January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|[ap]\.?m\.?\b"
+)
+
+
+class Written(NamedTuple):
+    """A question, its answer, and the sentences of the context that the answer rests on."""
+
+    question: str
+    answer: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a sentence that can be asked for: the openings that fit it, and the words that stand in for it."""
+
+    text: str
+    openings: tuple[str, ...]
+    stand_in: str
+
+
+def spans(fact: str) -> list[Span]:
+    """What can be asked for in a sentence: numbers, names, how it ends, how it begins."""
+    words = fact.rstrip(".!").split()
+    found = [m.group() for m in _NUMBER.finditer(fact)]
+    last_link = max((i for i, word in enumerate(words[:-1]) if word.lower() in _LINK), default=len(words) - 3)
+    found.append(" ".join(words[last_link + 1 :]))
+    found += [m.group() for m in _NAME.finditer(fact) if m.start() > 0]
+    verb = next((i for i, word in enumerate(words[2:8], start=2) if _VERB.fullmatch(word)), 0)
+    if verb:
+        found.append(" ".join(words[:verb]))
+    first_name = next((m for m in _NAME.finditer(fact) if m.start() > 0), None)
+    if first_name and len(fact[: first_name.end()].split()) <= 5:
+        found.append(fact[: first_name.end()])
+    texts = [t.strip(" .,!") for t in found]
+    distinct = {normalise(t): t for t in reversed(texts) if normalise(t) and len(t) <= 0.7 * len(fact)}
+    return [_span(fact, words, text) for text in reversed(distinct.values())]
+
+
+def _span(fact: str, words: Sequence[str], text: str) -> Span:
+    before = fact[: fact.find(text)].split()
+    after_place = bool(before) and before[-1].lower() in _PLACE
+    after_place |= len(before) > 1 and before[-1].lower() == "the" and before[-2].lower() in _PLACE
+    number, noun = text[:1].isdigit(), text.split()[-1]
+    if _TIME.search(text):
+        return Span(text, ("When", "At what time", "On which day"), "what time")
+    if number:
+        counted = noun if noun.isalpha() else ""
+        return Span(text, ("How many", "How much", "What is the"), f"how many {counted}".strip())
+    if after_place:
+        return Span(text, ("Where", "In which", "To which", "What is the name of the"), "which place")
+    if text[0].isupper() and before:
+        return Span(text, ("Who is", "What is the name of", "Which"), "who or what")
+    return Span(text, ("What", "What is the", "Which"), "what")
+
+
+_CALLED = re.compile(r"((?:The|A|An) [^,;]+?) (?:is|was) ((?:[A-Z][\w'-]+ ?){2,})[.!]?")
+
+
+def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
+    """For "The N of X is Y": every pair about Y from another sentence, with "the N of X" in Y's place."""
+    result = []
+    for fact in facts:
+        match = _CALLED.fullmatch(fact)
+        if match:
+            role, name = match.group(1)[0].lower() + match.group(1)[1:], match.group(2).strip()
+            result += [
+                Written(pair.question.replace(name, role, 1), pair.answer, f"{fact} {pair.evidence}")
+                for pair in pairs
+                if name in pair.question and pair.evidence != fact
+            ]
+    return result
+
+
+def echoes(facts: Sequence[str], count: int) -> list[Written]:
+    """A sentence with a span asked for in place; where the document's main name is missing, that stands in front."""
+    name = main_name(facts)
+    result = []
+    for fact in facts:
+        for span in spans(fact)[:count]:
+            body = fact.rstrip(".!").replace(span.text, span.stand_in, 1)
+            if name and name not in fact:
+                body = f"About {name}: {body}"
+            result.append(Written(body[0].upper() + body[1:] + "?", fact, fact))
+    return result
+
+
+_COPULA = re.compile(r"((?:The|A|An) [^,;]+?) (is|was|are|were) (in|on|at|near|called|named)? ?([^,;]+?)[.!]")
+_PRICE = re.compile(r"((?:The|A|An) [^,;]+?) (?:costs?|pays?) [^,;]*\d[^,;]*")
+
+
+def plain(facts: Sequence[str]) -> list[Written]:
+    """For "The N of X is Y": what its grammar says to ask, and the same with "X's N". Prices too."""
+    result = []
+    for fact in facts:
+        price = _PRICE.fullmatch(fact)
+        if price:
+            what = price.group(1)[0].lower() + price.group(1)[1:]
+            result += [
+                Written(form.format(what), fact, fact) for form in ("How much is {}?", "What is the price of {}?")
+            ]
+        match = _COPULA.fullmatch(fact)
+        if match is None or (not match.group(3) and _PLACE & set(match.group(4).split())):
+            continue  # "was built at": no noun follows
+        subject, verb, how, rest = match.group(1)[0].lower() + match.group(1)[1:], *match.group(2, 3, 4)
+        if how in ("called", "named"):
+            forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?")
+        elif how:
+            forms = (f"Where {verb} {{}}?", "Where can I find {}?")
+        elif _NAME.fullmatch(rest) and " " in rest:
+            forms = (f"Who {verb} {{}}?", f"What {verb} the name of {{}}?")
+        else:
+            forms = (f"What {verb} {{}}?", "Can you tell me {}?")
+        owned = re.fullmatch(r"the (.+) of ((?:the )?[A-Z].*)", subject)
+        names = [subject, *([f"{owned.group(2)}'s {owned.group(1)}"] if owned else [])]
+        result += [Written(form.format(name), fact, fact) for name in names for form in forms]
+    return result
+
+
+def tells(facts: Sequence[str]) -> list[Written]:
+    """For "X is Y": "Tell me X." """
+    result = []
+    for fact in facts:
+        match = re.match(r"(The|A|An) (.+?) (?:is|are|was|were) ", fact)
+        if match:
+            result.append(Written(f"Tell me {match.group(1).lower()} {match.group(2)}.", fact, fact))
+    return result
+
+
+def clozes(facts: Sequence[str], count: int) -> list[Written]:
+    """A sentence cut off before its spans; the whole sentence is the answer."""
+    result = []
+    for fact in facts:
+        starts = sorted({fact.find(span.text) for span in spans(fact)} - {0}, reverse=True)
+        result += [
+            Written(f"Complete the sentence: {fact[:start].strip()} ...", fact, fact) for start in starts[:count]
+        ]
+    return result
+
+
+def abouts(facts: Sequence[str], count: int) -> list[Written]:
+    """For names of two words and more: the first `count` sentences that hold them, together."""
+    said: dict[str, list[str]] = {}
+    for fact in facts:
+        for name in _NAME.findall(fact):
+            if " " in name:
+                said.setdefault(name.removeprefix("The "), []).append(fact)
+    told = {name: " ".join(held[:count]) for name, held in said.items() if count}
+    return [Written(f"What do you know about {name}?", text, text) for name, text in told.items()]
+
+
+def main_name(facts: Sequence[str]) -> str | None:
+    """The name of two words or more that most sentences hold; the first of equals."""
+    names = Counter(
+        name for fact in facts for name in dict.fromkeys(_NAME.findall(fact)) if " " in name and fact.find(name) > 0
+    )
+    return max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
+
+
+def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
+    """The sentence that shares most words with question and answer, rare words and the answer's counting more."""
+    words = [set(normalise(fact).split()) for fact in facts]
+    held = Counter(word for fact in words for word in fact)
+    wanted, given = set(normalise(f"{question} {reply}").split()), set(normalise(reply).split())
+
+    def likeness(i: int) -> float:
+        return sum((1 + (w in given)) * math.log(1 + len(facts) / held[w]) for w in words[i] & wanted)
+
+    best = max(range(len(facts)), key=likeness, default=None)  # the first of equals
+    return facts[best] if best is not None and words[best] & wanted else None
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+def sentences(experience: Experience) -> list[str]:
+    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
+    context = experience.context
+    text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
+    parts = [part.strip() for part in _SENTENCE_END.split(text)]
+    return list(dict.fromkeys(part for part in parts if len(part.split()) >= 4 and not part.endswith("?")))
