@@ -1,9 +1,9 @@
 """What can be asked about a sentence by its grammar alone, with no model: every fact gets several questions.
 
-Kinds: `plain` (what the grammar of "The N of X is Y" says to ask), `combined` (a question with a name replaced by
-what another sentence calls it), `echo` (the sentence with a span asked for in place), `cloze` (a sentence to
-complete), `tell` (what it says of its subject), `about` (what is said of a name). Written for English; sentences of
-other languages still give `echo`, `cloze` and `about`.
+Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `combined` (a question with a
+name replaced by what another sentence calls it), `echo` (the sentence with a span asked for in place), `cloze` (a
+sentence to complete), `tell` (what it says of its subject), `about` (what is said of a name). Written for English;
+sentences of other languages still give `echo`, `cloze` and `about`.
 """
 
 import math
@@ -140,6 +140,69 @@ def plain(facts: Sequence[str]) -> list[Written]:
         names = [subject, *([f"{owned.group(2)}'s {owned.group(1)}"] if owned else [])]
         result += [Written(form.format(name), fact, fact) for name in names for form in forms]
     return result
+
+
+_ACTION = re.compile(
+    r"((?:The|A|An) .+?|[A-Z][\w'-]+(?: [A-Z][\w'-]+)*) ([a-z]{3,}(?:s|ed)) "
+    r"((?:[a-z]+ )*?(?:the |a |an |its |\d|[A-Z]|[a-z]+$).*)"
+)
+_ACTION_WORDS = 14  # longer sentences, and those with commas, are more than one clause
+_WITH_E = re.compile(r".*(?:[csvzu]|[^n]g|[dtb]l)$")
+
+
+def actions(facts: Sequence[str]) -> list[Written]:
+    """For "X does Y at Z", in the present or with a regular past: when, where, from where or what it does."""
+    result = []
+    for fact in facts:
+        match = _ACTION.fullmatch(fact.rstrip(".!"))
+        compound = len(fact.split()) > _ACTION_WORDS or re.search(r"[,;]|\b(?:is|are|was|were|has|costs|pays)\b", fact)
+        if match is None or compound or match.group(3).startswith("of "):
+            continue
+        subject, verb, rest = match.groups()
+        if subject.startswith(("The ", "A ", "An ")):
+            subject = subject[0].lower() + subject[1:]
+        start = f"{'did' if verb.endswith('ed') else 'does'} {subject} {_infinitive(verb)}"
+        words = rest.split()
+        link = max((i for i, word in enumerate(words[:-1]) if word in _PLACE | {"with", "by"}), default=None)
+        if link is None:
+            forms = [f"What {start}?"]
+        else:
+            body = " ".join([start, *words[:link]])
+            if _TIME.search(" ".join(words[link:])):
+                forms = [f"When {body}?", f"At what time {body}?"]
+            elif words[link] in ("to", "from", "into"):
+                forms = [f"Where {body} {words[link]}?", f"{words[link].capitalize()} which place {body}?"]
+            elif words[link] in _PLACE:
+                forms = [f"Where {body}?", f"What {body} {words[link]}?"]
+            else:
+                forms = [f"What {body} {words[link]}?"]
+        result += [Written(form, fact, fact) for form in forms]
+    return result
+
+
+def _infinitive(verb: str) -> str:
+    """Of a third person ("closes") or a regular past ("pulled"); English spelling allows no more than a good guess."""
+    if verb.endswith(("ies", "ied")):
+        return verb[:-3] + "y"
+    if verb.endswith("ed"):
+        stem = verb[:-2]
+        if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "ls":
+            return stem[:-1]
+        return stem + "e" if _WITH_E.fullmatch(stem) and not stem.endswith("ss") else stem
+    return verb[:-2] if verb.endswith(("sses", "shes", "ches", "xes", "oes")) else verb[:-1]
+
+
+def placed(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
+    """Questions that name nobody and nothing, with what the document's first sentence says it is of: whoever asks
+    later has no document at hand (decontextualisation, Choi et al. 2021)."""
+    place = facts and re.search(rf"\b(?:of|at|on|in|from) ((?:the )?({_NAME.pattern}))", facts[0])
+    if not place:
+        return []
+    return [
+        Written(f"{pair.question[:-1]} at {place.group(1)}?", pair.answer, pair.evidence)
+        for pair in pairs
+        if pair.question.endswith("?") and not _NAME.search(pair.question.partition(" ")[2])
+    ]
 
 
 def tells(facts: Sequence[str]) -> list[Written]:

@@ -110,6 +110,7 @@ def write_pairs(
         avoid=leak.holds,
     )
     plain = forms.plain(facts)
+    plain = [*plain, *forms.placed(plain, facts), *forms.actions(facts)]
     by_kind = {
         "question": questions,
         "plain": plain,

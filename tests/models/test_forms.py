@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.forms import combined, evidence, plain
+from models.forms import actions, combined, evidence, placed, plain
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "The mill was built at the river Orv.")  # fmt: skip
@@ -51,3 +51,30 @@ def test_evidence_is_the_sentence_that_shares_most(question: str, answer: str, f
 def test_nothing_in_common_is_no_evidence() -> None:
     assert evidence(NEWS, "Why?", "Because") is None
     assert evidence([], "Why?", "Because") is None
+
+
+@pytest.mark.parametrize(
+    ("fact", "asked"),
+    [
+        ("The quiet deck closes at midnight.", ["When does the quiet deck close?",
+                                                "At what time does the quiet deck close?"]),
+        ("The tug pulled the boat to Ellisund.", ["Where did the tug pull the boat to?",
+                                                  "To which place did the tug pull the boat?"]),
+        ("The trip goes with the ferry Old Marta.", ["What does the trip go with?"]),
+        ("Ida Berg studied at Castle Academy.", ["Where did Ida Berg study?", "What did Ida Berg study at?"]),
+        ("A cracked pump caused the fire.", ["What did a cracked pump cause?"]),
+        ("Staff news of the mill.", []),
+        ("The ship, which carries mail, sails to Mossey.", []),
+        ("The ship is named after a saint who lived here.", []),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_an_action(fact: str, asked: list[str]) -> None:
+    assert [w.question for w in actions([fact])] == asked
+
+
+def test_a_question_that_names_nothing_gets_the_name_of_what_its_document_is_of() -> None:
+    facts = ("Menu of the Galley Cafe on the pier.", "The soup of the week is nettle soup.", "The cook of Ida is Bo.")
+    asked = [w.question for w in placed(plain(facts), facts)]
+    assert asked == ["What is the soup of the week at the Galley Cafe?",
+                     "Can you tell me the soup of the week at the Galley Cafe?"]  # fmt: skip
+    assert placed(plain(facts[1:]), facts[1:]) == []
