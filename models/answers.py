@@ -147,8 +147,16 @@ def token_log_probabilities(
     lm: LanguageModel, prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> list[torch.Tensor]:
     """The log-probability of every target token after its prompt, one float32 [T] tensor a sequence."""
+    return of_states(lm, states_after(lm, prompts, targets), targets)
+
+
+@torch.inference_mode()
+def of_states(
+    lm: LanguageModel, states: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
+) -> list[torch.Tensor]:
+    """The log-probability of every target token from the [T, D] hidden states that predict it."""
     result = []
-    for states_TD, target in zip(states_after(lm, prompts, targets), targets, strict=True):
+    for states_TD, target in zip(states, targets, strict=True):
         logits_TV = (states_TD.to(lm.device) @ lm.output_matrix_VD.T).float()
         result.append(logits_TV.log_softmax(-1)[range(len(target)), list(target)].cpu())
     return result

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from models import metrics
-from models.answers import answer, log_likelihoods, token_log_probabilities
+from models.answers import answer, log_likelihoods, of_states
 from models.kl import kl_from_states
 from models.model import LanguageModel
 from models.records import Answer, Probe
@@ -31,7 +31,7 @@ class EvaluateConfig(BaseModel):
 
     max_new_tokens: int = Field(48, ge=1, description="longest answer to a probe")
     general_tokens: int = Field(24, ge=1, description="longest answer to a question of general ability")
-    batch_size: int = Field(64, ge=1, description="questions answered together")
+    batch_size: int = Field(128, ge=1, description="questions answered together")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def general_accuracy(lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ..
 def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> dict[str, float]:
     """`perplexity` on unrelated text and `kl_from_base`, mean KL(base || lm) in nats per token (0 for the base)."""
     prompts, targets = [s.prompt for s in sentences], [s.answer for s in sentences]
-    own_ND = torch.cat(states_after(lm, prompts, targets)).to(lm.device)
+    states = states_after(lm, prompts, targets)
+    own_ND = torch.cat(states).to(lm.device)
     base_ND = torch.cat([s.states_TD for s in sentences]).to(lm.device, own_ND.dtype)
     count = len(own_ND)
     _, kl_N = kl_from_states(
@@ -109,7 +110,7 @@ def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequenc
         written_N=torch.zeros(count, device=lm.device),
         weight_N=torch.ones(count, device=lm.device),
     )
-    logp = torch.cat(token_log_probabilities(lm, prompts, targets))
+    logp = torch.cat(of_states(lm, states, targets))
     return {"perplexity": math.exp(-logp.mean().item()), "kl_from_base": kl_N.mean().item()}
 
 

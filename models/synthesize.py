@@ -56,7 +56,7 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(4, ge=0, description="questions sampled for each span that can be asked for")
+    samples: int = Field(2, ge=0, description="questions sampled for each span that can be asked for")
     keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
     echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
@@ -64,7 +64,7 @@ class SynthesizeConfig(BaseModel):
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
-    batch_size: int = Field(64, ge=1, description="prompts that the model goes on with together")
+    batch_size: int = Field(128, ge=1, description="prompts that the model goes on with together")
     endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
 
 

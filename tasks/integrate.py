@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -112,7 +113,9 @@ def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> Peft
     lora = LoraConfig(
         r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(student.model, lora)
+    with warnings.catch_warnings():  # PEFT asks transformers in a way that the latter will give up
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        return get_peft_model(student.model, lora)
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:
