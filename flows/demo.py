@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import shorten
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,7 @@ from tasks.workspace import BASE, Workspace
 DAYS = ("day-1", "day-2")
 NEXT_DAY = "day-3"
 ASKED = 3
+ANSWER_LENGTH = 110
 
 
 def demo(folder: Path, console: Console) -> None:
@@ -88,7 +90,7 @@ def side_by_side(ws: Workspace, champion: str) -> Table:
 
 
 def _shown(answer: Answer) -> str:
-    text = answer.answer.replace("[", r"\[")
+    text = shorten(answer.answer, ANSWER_LENGTH, placeholder=" …").replace("[", r"\[")
     return f"[green]{text}[/green]" if answer.contains else text
 
 

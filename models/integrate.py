@@ -35,11 +35,14 @@ class IntegrateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
+    layers: float = Field(
+        0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; the others are left alone"
+    )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(4, ge=1, description="passes over the new target sentences")
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     learning_rate: float = Field(
-        2e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
+        1.5e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
     adam_epsilon: float = Field(
@@ -59,7 +62,7 @@ class IntegrateConfig(BaseModel):
         0.0, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
     )
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
-    unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
+    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
@@ -99,6 +102,8 @@ def integrate(
     if not config.embeddings:
         for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
             matrix.requires_grad_(False)
+    for parameter in left_alone(model, config).parameters():
+        parameter.requires_grad_(False)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
     rows: list[StepLog] = []
     if checkpoint and checkpoint.exists():
@@ -157,6 +162,15 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     rise = max(1, round(warmup * steps))
     fall = math.ceil(steps / 3)
     return min((step + 1) / rise, 1.0, (steps - step) / fall)
+
+
+def left_alone(model: torch.nn.Module, config: IntegrateConfig) -> torch.nn.ModuleList:
+    """The lowest layers, which do not learn: nothing is propagated back into them.
+
+    The layers are the longest list of modules, as in every causal LM.
+    """
+    layers = max((module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), key=len)
+    return layers[: min(len(layers) - 1, round((1 - config.layers) * len(layers)))]
 
 
 def _loss(

@@ -59,7 +59,7 @@ class SynthesizeConfig(BaseModel):
     samples: int = Field(2, ge=0, description="questions sampled for each span that can be asked for")
     keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
-    echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
+    echo: int = Field(1, ge=0, description="questions in the sentence's own words, for each sentence")
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     question_tokens: int = Field(32, ge=8, description="longest question")

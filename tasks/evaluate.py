@@ -129,7 +129,14 @@ def efficacy(
     gap = recovered_gap(*[m["log_likelihood"] for m in means if m])
     gain = [n.contains - b.contains for n, b in zip(now, before, strict=True)]
     low, high = bootstrap_interval(gain, [a.experience for a in now], seed=seed)
-    return {"probes": len(now), **scores, "recovered_gap": gap, "gain_contains_interval": [low, high]}
+    by_kind = {kind: mean_scores([a for a in now if a.kind == kind]) for kind in sorted({a.kind for a in now})}
+    return {
+        "probes": len(now),
+        **scores,
+        "recovered_gap": gap,
+        "gain_contains_interval": [low, high],
+        "closed_book_by_kind": by_kind,
+    }
 
 
 def table(scores: pd.DataFrame, counted: Sequence[int]) -> pd.DataFrame:

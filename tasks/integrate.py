@@ -110,8 +110,16 @@ def _taught(
 def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> PeftModel:
     """Put LoRA into the student's own layers, in place, and freeze the rest: only the adapters then learn."""
     torch.manual_seed(seed)
+    others = {student.model.get_output_embeddings(), *core.left_alone(student.model, config).modules()}
     lora = LoraConfig(
-        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        target_modules=[
+            name
+            for name, module in student.model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module not in others
+        ],
+        task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():  # PEFT asks transformers in a way that the latter will give up
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)

@@ -18,7 +18,9 @@ from models.kl import CHUNK
 from models.model import LanguageModel, load
 from models.teacher import TargetSentence, target_sentences
 
-CONFIG = IntegrateConfig(epochs=4, batch_size=2, learning_rate=1e-3, unrelated_batch=2, row_tokens=128)
+CONFIG = IntegrateConfig(
+    epochs=4, batch_size=2, learning_rate=1e-3, unrelated_batch=2, unrelated_weight=1, row_tokens=128, layers=1
+)
 CONTEXT = "Day notes. Mara Holt runs the mill in Orvane. It opens at 9."
 QUESTIONS = ["Who runs it?", "Where is the mill?", "When does it open?", "What is it?"]
 
@@ -146,6 +148,19 @@ def test_embeddings_can_be_left_as_they_are(fresh: Opener, groups: Any, matrix_V
     assert torch.equal(student.model.get_input_embeddings().weight, base.model.get_input_embeddings().weight)
     assert not same(student, base)
     assert rows[-1]["kl_new"] < rows[0]["kl_new"]
+
+
+@pytest.mark.parametrize(("share", "learning"), [(1.0, [True, True]), (0.5, [False, True]), (0.01, [False, True])])
+def test_the_lowest_layers_can_be_left_as_they_are(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, share: float, learning: list[bool]
+) -> None:
+    student, before = fresh(), fresh()
+    integrate(student, matrix_VD, groups, CONFIG.model_copy(update={"layers": share, "epochs": 1}), seed=0)
+    moved = [
+        not torch.equal(mine.mlp.up_proj.weight, theirs.mlp.up_proj.weight)
+        for mine, theirs in zip(student.model.base_model.layers, before.model.base_model.layers, strict=True)
+    ]
+    assert moved == learning
 
 
 def test_bfloat16_learns_and_repeats_itself(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:

@@ -212,3 +212,14 @@ def test_efficacy_compares_now_with_before() -> None:
     assert told["recovered_gap"] == pytest.approx(0.75)
     assert told["gain_contains_interval"] == [1, 1]
     assert told["closed_book_base"]["log_likelihood"] == -9
+
+
+def test_every_kind_of_probe_has_its_own_scores() -> None:
+    def said(kind: str, contains: float) -> Answer:
+        common = {"batch": "b", "experience": "e", "question": "q", "answers": ("a",), "kind": kind, "answer": "x"}
+        scores = {"f1": 0.0, "exact": 0.0, "contains": contains, "log_likelihood": -1.0}
+        return Answer.model_validate(common | scores)
+
+    now = [said("direct", 1), said("direct", 0), said("combined", 1)]
+    told = efficacy(now, now, now, now, seed=0)["closed_book_by_kind"]
+    assert {kind: scores["contains"] for kind, scores in told.items()} == {"combined": 1, "direct": 0.5}
