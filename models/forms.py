@@ -193,16 +193,22 @@ def _infinitive(verb: str) -> str:
 
 
 def placed(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
-    """Questions that name nobody and nothing, with what the document's first sentence says it is of: whoever asks
-    later has no document at hand (decontextualisation, Choi et al. 2021)."""
-    place = facts and re.search(rf"\b(?:of|at|on|in|from) ((?:the )?({_NAME.pattern}))", facts[0])
-    if not place:
+    """Two questions of each sentence with what the document's first sentence says it is of: whoever asks later has no
+    document at hand and names its subject (decontextualisation, Choi et al. 2021)."""
+    title = facts and re.search(rf"\b(?:of|at|on|in|from) (((?:the )?{_NAME.pattern}).*?)[.!]?$", facts[0])
+    if not title:
         return []
-    return [
-        Written(f"{pair.question[:-1]} at {place.group(1)}?", pair.answer, pair.evidence)
-        for pair in pairs
-        if pair.question.endswith("?") and not _NAME.search(pair.question.partition(" ")[2])
-    ]
+    whole, name = title.group(1, 2)
+    asked: Counter[str] = Counter()
+    result = []
+    for pair in pairs:
+        known = name.removeprefix("the ") in f"{pair.question} {pair.evidence}"
+        if known or not pair.question.endswith("?") or asked[pair.evidence] == 2:
+            continue
+        where = f"of {whole}" if asked[pair.evidence] else f"at {name}"
+        asked[pair.evidence] += 1
+        result.append(Written(f"{pair.question[:-1]} {where}?", pair.answer, pair.evidence))
+    return result
 
 
 def tells(facts: Sequence[str]) -> list[Written]:

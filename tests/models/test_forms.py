@@ -72,9 +72,9 @@ def test_what_is_asked_of_an_action(fact: str, asked: list[str]) -> None:
     assert [w.question for w in actions([fact])] == asked
 
 
-def test_a_question_that_names_nothing_gets_the_name_of_what_its_document_is_of() -> None:
-    facts = ("Menu of the Galley Cafe on the pier.", "The soup of the week is nettle soup.", "The cook of Ida is Bo.")
+def test_questions_get_the_name_of_what_their_document_is_of() -> None:
+    facts = ("Menu of the Galley Cafe on the pier.", "The soup of the week is nettle soup.", "The Galley Cafe is big.")
     asked = [w.question for w in placed(plain(facts), facts)]
     assert asked == ["What is the soup of the week at the Galley Cafe?",
-                     "Can you tell me the soup of the week at the Galley Cafe?"]  # fmt: skip
+                     "Can you tell me the soup of the week of the Galley Cafe on the pier?"]  # fmt: skip
     assert placed(plain(facts[1:]), facts[1:]) == []
