@@ -56,9 +56,10 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(2, ge=0, description="questions sampled for each span that can be asked for")
+    samples: int = Field(1, ge=0, description="questions sampled for each span that can be asked for")
     keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
+    grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
     echo: int = Field(1, ge=0, description="questions in the sentence's own words, for each sentence")
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
@@ -109,8 +110,8 @@ def write_pairs(
         generator=generator,
         avoid=leak.holds,
     )
-    plain = forms.plain(facts)
-    plain = [*plain, *forms.placed(plain, facts), *forms.actions(facts)]
+    plain = forms.plain(facts) if config.grammar else []
+    plain += [*forms.placed(plain, facts), *(forms.actions(facts) if config.grammar else [])]
     by_kind = {
         "question": questions,
         "plain": plain,

@@ -67,24 +67,19 @@ def write_questions(
             openings = ("", *span.openings)
             drafts += [(fact, span, openings[k % len(openings)], temperature) for k in range(samples)]
     topic = facts[0] if facts else ""
-    texts: dict[int, str] = {}
-    for heat in (0.0, temperature):
-        chosen = [i for i, draft in enumerate(drafts) if draft[3] == heat]
-        prompts = [_prompt(lm, topic, *drafts[i][:3]) for i in chosen]
-        written = generate(
-            lm,
-            prompts,
-            max_new_tokens=question_tokens,
-            batch_size=batch_size,
-            temperature=heat,
-            generator=generator,
-            stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
-        )
-        texts |= dict(zip(chosen, written, strict=True))
+    texts = generate(
+        lm,
+        [_prompt(lm, topic, *draft[:3]) for draft in drafts],
+        max_new_tokens=question_tokens,
+        batch_size=batch_size,
+        temperature=[draft[3] for draft in drafts],
+        generator=generator,
+        stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
+    )
     known = set(normalise(experience.text).split())
     asked: dict[tuple[str, str], Span] = {}
-    for i, (fact, span, opening, _) in enumerate(drafts):
-        question = f"{opening} {texts[i]}".strip().split("\n")[0].strip()
+    for (fact, span, opening, _), text in zip(drafts, texts, strict=True):
+        question = f"{opening} {text}".strip().split("\n")[0].strip()
         if well_asked(question, fact, span, known) and not avoid(question):
             asked.setdefault((fact, question), span)
     replies = answer(
