@@ -42,7 +42,7 @@ class IntegrateConfig(BaseModel):
     epochs: int = Field(4, ge=1, description="passes over the new target sentences")
     batch_size: int = Field(14, ge=1, description="new target sentences a step")
     learning_rate: float = Field(
-        2e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
+        1.8e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
     adam_epsilon: float = Field(
