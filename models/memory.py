@@ -17,6 +17,7 @@ from models.synthesize import Leak
 from models.teacher import TargetSentence
 
 UNRELATED = "unrelated"
+ASKED_AGAIN = 0.75  # share of the words of two questions that both have
 
 
 def save_sentences(folder: Path, sentences: Sequence[TargetSentence]) -> None:
@@ -47,8 +48,12 @@ def load_sentences(folder: Path) -> list[TargetSentence]:
 
 
 def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSentence]) -> list[TargetSentence]:
-    """The replayed sentences whose question the new batch does not ask again with another answer."""
-    asked_again = Leak([s.question for s in new])
+    """The replayed sentences whose question the new batch does not ask again with another answer.
+
+    Questions need not be the same: "How much is it?" is asked again by "How much is it now?". A sentence dropped
+    for a question that only looks alike is replayed no more, which costs little; a contradiction kept costs a fact.
+    """
+    asked_again = Leak([s.question for s in new], likeness=ASKED_AGAIN)
     same = {(s.question, s.answer) for s in new}
     return [s for s in replay if (s.question, s.answer) in same or not asked_again.holds(s.question)]
 

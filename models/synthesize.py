@@ -131,7 +131,8 @@ def write_pairs(
 class Leak:
     """Recognises questions that must not be trained on: equal to a probe after normalisation, or nearly so."""
 
-    def __init__(self, probes: Sequence[str]) -> None:
+    def __init__(self, probes: Sequence[str], likeness: float = 0.9) -> None:
+        self._likeness = likeness
         self._words = [frozenset(normalise(p).split()) for p in probes]
 
     @classmethod
@@ -141,7 +142,7 @@ class Leak:
 
     def holds(self, question: str) -> bool:
         words = frozenset(normalise(question).split())
-        return any(len(words & probe) >= 0.9 * len(words | probe) for probe in self._words)
+        return any(len(words & probe) >= self._likeness * len(words | probe) for probe in self._words)
 
 
 def given(experience: Experience) -> list[QAPair]:
