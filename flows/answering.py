@@ -33,8 +33,8 @@ class Examined:
 
 
 def version(ws: Workspace, name: str) -> LanguageModel:
-    """Load a version."""
-    return model.load(registry.resolve(ws, register_config(ws), name))
+    """Load a version, with the attention that a stranger's transformers takes: both say the same, word for word."""
+    return model.load(registry.resolve(ws, register_config(ws), name), attn_implementation="sdpa")
 
 
 def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:

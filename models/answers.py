@@ -36,7 +36,7 @@ def generate(
     texts = [""] * len(prompts)
     if not prompts:
         return texts
-    shared = shared_prefix(prompts) if len(prompts) > 1 else 0
+    shared = shared_prefix(prompts) if len(prompts) > 1 and lm.shares_prefix else 0
     prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
     heats = [temperature] * len(prompts) if isinstance(temperature, int | float) else temperature
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))

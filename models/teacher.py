@@ -85,7 +85,7 @@ def states_after(
     """
     if not prompts:
         return []
-    shared = shared_prefix(prompts) if len(prompts) > 1 else 0
+    shared = shared_prefix(prompts) if len(prompts) > 1 and lm.shares_prefix else 0
     prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
     # The last answer token predicts nothing that we need, so it is not run.
     tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
