@@ -36,13 +36,13 @@ class IntegrateConfig(BaseModel):
 
     method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
     layers: float = Field(
-        0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; the others are left alone"
+        1.0, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(4, ge=1, description="passes over the new target sentences")
-    batch_size: int = Field(14, ge=1, description="new target sentences a step")
+    batch_size: int = Field(16, ge=1, description="new target sentences a step")
     learning_rate: float = Field(
-        1.8e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
+        1.5e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
     adam_epsilon: float = Field(
@@ -62,7 +62,7 @@ class IntegrateConfig(BaseModel):
         0.0, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
     )
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
-    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
+    unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")

@@ -56,11 +56,11 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(1, ge=0, description="questions sampled for each span that can be asked for")
+    samples: int = Field(2, ge=0, description="questions sampled for each span that can be asked for")
     keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
     grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
-    echo: int = Field(1, ge=0, description="questions in the sentence's own words, for each sentence")
+    echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     question_tokens: int = Field(32, ge=8, description="longest question")
