@@ -6,6 +6,7 @@ Deterministic: no sampling here. Axes: B questions in a batch, L tokens, T answe
 from collections.abc import Callable, Sequence
 
 import torch
+from transformers import DynamicCache
 
 from models.attention import Prefix, fresh_cache
 from models.contexts import answer_ids, prompt_ids, shared_prefix
@@ -74,7 +75,7 @@ def _continue(
         seen_BL[row, longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
     positions_BL = (prefix.length if prefix else 0) + (seen_BL.cumsum(-1) - 1).clamp_min(0)
-    cache = fresh_cache()
+    cache = fresh_cache() if lm.shares_prefix else DynamicCache(config=lm.model.config)
     written: list[list[int]] = [[] for _ in tails]
     rows = list(range(len(tails)))  # which prompt each row of the batch goes on with
     alive = set(rows)
