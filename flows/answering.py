@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from flows.settings import register_config
 from models import answers, metrics, model
 from models.files import written_aside
@@ -33,8 +35,11 @@ class Examined:
 
 
 def version(ws: Workspace, name: str) -> LanguageModel:
-    """Load a version, with the attention that a stranger's transformers takes: both say the same, word for word."""
-    return model.load(registry.resolve(ws, register_config(ws), name), attn_implementation="sdpa")
+    """Load a version, in the number format and with the attention that a stranger's transformers takes: both say the
+    same, word for word."""
+    config = register_config(ws)
+    dtype = getattr(torch, config.answer_dtype)
+    return model.load(registry.resolve(ws, config, name), dtype=dtype, attn_implementation="sdpa")
 
 
 def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:
