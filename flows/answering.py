@@ -35,11 +35,9 @@ class Examined:
 
 
 def version(ws: Workspace, name: str) -> LanguageModel:
-    """Load a version, in the number format and with the attention that a stranger's transformers takes: both say the
-    same, word for word."""
+    """Load a version, in the number format that a stranger who loads it from the registry computes in."""
     config = register_config(ws)
-    dtype = getattr(torch, config.answer_dtype)
-    return model.load(registry.resolve(ws, config, name), dtype=dtype, attn_implementation="sdpa")
+    return model.load(registry.resolve(ws, config, name), dtype=getattr(torch, config.answer_dtype))
 
 
 def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:

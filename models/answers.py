@@ -6,10 +6,9 @@ Deterministic: no sampling here. Axes: B questions in a batch, L tokens, T answe
 from collections.abc import Callable, Sequence
 
 import torch
-from transformers import DynamicCache
 
 from models.attention import Prefix, fresh_cache
-from models.contexts import answer_ids, prompt_ids, shared_prefix
+from models.contexts import answer_ids, prompt_ids
 from models.model import LanguageModel
 from models.teacher import read_prefix, states_after
 
@@ -37,8 +36,8 @@ def generate(
     texts = [""] * len(prompts)
     if not prompts:
         return texts
-    shared = shared_prefix(prompts) if len(prompts) > 1 and lm.shares_prefix else 0
-    prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
+    prefix = read_prefix(lm, prompts)
+    shared = prefix.length if prefix else 0
     heats = [temperature] * len(prompts) if isinstance(temperature, int | float) else temperature
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     for start in range(0, len(prompts), batch_size):
@@ -75,7 +74,7 @@ def _continue(
         seen_BL[row, longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
     positions_BL = (prefix.length if prefix else 0) + (seen_BL.cumsum(-1) - 1).clamp_min(0)
-    cache = fresh_cache() if lm.shares_prefix else DynamicCache(config=lm.model.config)
+    cache = fresh_cache()
     written: list[list[int]] = [[] for _ in tails]
     rows = list(range(len(tails)))  # which prompt each row of the batch goes on with
     alive = set(rows)

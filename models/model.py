@@ -27,11 +27,6 @@ class LanguageModel:
         return self.model.device
 
     @property
-    def shares_prefix(self) -> bool:
-        """Whether its attention can read the keys and values of a prefix that all rows share."""
-        return self.model.config._attn_implementation == attention.NAME
-
-    @property
     def output_matrix_VD(self) -> Tensor:
         """The matrix that turns a last hidden state (D) into logits (V)."""
         head = self.model.get_output_embeddings()
@@ -48,23 +43,17 @@ class LanguageModel:
 
 
 def load(
-    name_or_path: str | Path,
-    *,
-    dtype: torch.dtype | None = None,
-    device: torch.device | None = None,
-    attn_implementation: str = attention.NAME,
+    name_or_path: str | Path, *, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> LanguageModel:
     """Load a model by hub name or folder, in evaluation mode.
 
-    `dtype` defaults to `fast_dtype(device)`. `attn_implementation`: ours, or one of transformers' own, whose sums
-    are added up in another order (in bfloat16 that can turn a word).
-    Raises ValueError where nothing can be loaded from there.
+    `dtype` defaults to `fast_dtype(device)`. Raises ValueError where nothing can be loaded from there.
     """
     device = device or best_device()
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         model = AutoModelForCausalLM.from_pretrained(
-            name_or_path, dtype=dtype or fast_dtype(device), attn_implementation=attn_implementation
+            name_or_path, dtype=dtype or fast_dtype(device), attn_implementation=attention.NAME
         )
     except OSError as error:
         raise ValueError(

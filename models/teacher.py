@@ -85,8 +85,8 @@ def states_after(
     """
     if not prompts:
         return []
-    shared = shared_prefix(prompts) if len(prompts) > 1 and lm.shares_prefix else 0
-    prefix = read_prefix(lm, prompts[0][:shared]) if shared else None
+    prefix = read_prefix(lm, prompts)
+    shared = prefix.length if prefix else 0
     # The last answer token predicts nothing that we need, so it is not run.
     tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
     states: list[Tensor | None] = [None] * len(tails)
@@ -112,8 +112,11 @@ def states_after(
     return [s for s in states if s is not None]
 
 
-def read_prefix(lm: LanguageModel, ids: Sequence[int]) -> Prefix:
-    """Run `ids` through the model once and keep their keys and values."""
+def read_prefix(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> Prefix | None:
+    """Run what all prompts begin with once and keep its keys and values; None where there is one prompt alone."""
+    ids = prompts[0][: shared_prefix(prompts)] if len(prompts) > 1 else ()
+    if not ids:
+        return None
     cache = fresh_cache()
     lm.hidden_BLD(input_ids=torch.tensor([list(ids)], device=lm.device), past_key_values=cache, use_cache=True)
     kept = [layer.states() for layer in cache.layers if isinstance(layer, RoomyLayer)]

@@ -28,13 +28,13 @@ def test_padded_rows_come_out_as_with_the_library_s_own_attention(lm: model.Lang
 
 @torch.no_grad()
 def test_a_prefix_read_in_common_is_as_good_as_one_run_in_every_row(lm: model.LanguageModel) -> None:
-    prefix_ids, tails_BL = [7, 8, 9, 10, 11], torch.arange(20, 32).view(4, 3)
-    whole_BL = torch.cat([torch.tensor(prefix_ids).expand(4, -1), tails_BL], dim=-1)
+    tails_BL = torch.arange(20, 32).view(4, 3)
+    whole_BL = torch.cat([torch.tensor([7, 8, 9, 10, 11]).expand(4, -1), tails_BL], dim=-1)
     whole_BLD = lm.hidden_BLD(input_ids=whole_BL, use_cache=False)
     tail_BLD = lm.hidden_BLD(
         input_ids=tails_BL,
         position_ids=torch.arange(5, 8).expand(4, -1),
-        prefix=read_prefix(lm, prefix_ids),
+        prefix=read_prefix(lm, whole_BL.tolist()),
         use_cache=False,
     )
     assert torch.allclose(tail_BLD, whole_BLD[:, 5:], atol=1e-5)
