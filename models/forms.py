@@ -88,7 +88,7 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
     for fact in facts:
         match = _CALLED.fullmatch(fact)
         if match:
-            role, name = match.group(1)[0].lower() + match.group(1)[1:], match.group(2).strip()
+            role, name = _inside(match.group(1)), match.group(2).strip()
             result += [
                 Written(pair.question.replace(name, role, 1), pair.answer, f"{fact} {pair.evidence}")
                 for pair in pairs
@@ -120,14 +120,14 @@ def plain(facts: Sequence[str]) -> list[Written]:
     for fact in facts:
         price = _PRICE.fullmatch(fact)
         if price:
-            what = price.group(1)[0].lower() + price.group(1)[1:]
+            what = _inside(price.group(1))
             result += [
                 Written(form.format(what), fact, fact) for form in ("How much is {}?", "What is the price of {}?")
             ]
         match = _COPULA.fullmatch(fact)
         if match is None or (not match.group(3) and _PLACE & set(match.group(4).split())):
             continue  # "was built at": no noun follows
-        subject, verb, how, rest = match.group(1)[0].lower() + match.group(1)[1:], *match.group(2, 3, 4)
+        subject, verb, how, rest = _inside(match.group(1)), *match.group(2, 3, 4)
         if how in ("called", "named"):
             forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?")
         elif how:
@@ -159,8 +159,7 @@ def actions(facts: Sequence[str]) -> list[Written]:
         if match is None or compound or match.group(3).startswith("of "):
             continue
         subject, verb, rest = match.groups()
-        if subject.startswith(("The ", "A ", "An ")):
-            subject = subject[0].lower() + subject[1:]
+        subject = _inside(subject)
         start = f"{'did' if verb.endswith('ed') else 'does'} {subject} {_infinitive(verb)}"
         words = rest.split()
         link = max((i for i, word in enumerate(words[:-1]) if word in _PLACE | {"with", "by"}), default=None)
@@ -178,6 +177,11 @@ def actions(facts: Sequence[str]) -> list[Written]:
                 forms = [f"What {body} {words[link]}?"]
         result += [Written(form, fact, fact) for form in forms]
     return result
+
+
+def _inside(subject: str) -> str:
+    """A sentence's subject as it is written inside another sentence: a name keeps its capital, an article does not."""
+    return subject[0].lower() + subject[1:] if subject.startswith(("The ", "A ", "An ")) else subject
 
 
 def _infinitive(verb: str) -> str:
