@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from models import lora
 from models.files import written_aside
 from models.kl import kl_from_states
 from models.model import LanguageModel
@@ -98,12 +99,16 @@ def integrate(
         raise ValueError("nothing to integrate: there are no target sentences (synthesis wrote none)")
     steps = plan({group: len(sentences.get(group, ())) for group in GROUPS}, config, seed)
     torch.manual_seed(seed)
-    model = student.model.train()
-    if not config.embeddings:
-        for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
-            matrix.requires_grad_(False)
-    for parameter in left_alone(model, config).parameters():
-        parameter.requires_grad_(False)
+    model = student.model.train().requires_grad_(True)
+    still = left_alone(model, config)
+    adapted = None
+    if config.method == "lora":
+        leave = [model.get_output_embeddings(), *still.modules()]
+        adapted = lora.adapt(model, rank=config.lora_rank, alpha=config.lora_alpha, leave=leave)
+    else:
+        matrices = [] if config.embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
+        for module in (still, *matrices):
+            module.requires_grad_(False)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
     rows: list[StepLog] = []
     if checkpoint and checkpoint.exists():
@@ -129,6 +134,8 @@ def integrate(
         if checkpoint and time.monotonic() - saved_at > config.checkpoint_seconds:
             weights.save(checkpoint, rows)
             saved_at = time.monotonic()
+    if adapted:
+        adapted.merge_and_unload()
     model.eval()
     return rows
 

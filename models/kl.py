@@ -1,10 +1,11 @@
 """The objective: KL(target || student) over the full vocabulary, from hidden states, in chunks.
 
-Axes: N positions that carry loss, C positions of one chunk, V vocabulary, D width.
+Axes: N positions that carry loss, C positions of one chunk or block, V vocabulary, D width.
 
 The target of position n is `(1 - w_n) * teacher_n + w_n * onehot(token_n)`: with w = 0 it is the paper's
 KL(P_theta(s|x) || P_theta'(s)); with w > 0 the written token counts too. Logits exist for one chunk at a
-time, for both models: beyond inputs and gradients a call needs 5 * chunk * V floats, whatever N is.
+time, for both models: beyond inputs and gradients a call needs 2 * chunk * V numbers of the model's format and
+5 * block * V floats, whatever N is. A block is what stays in a processor's cache between one operation and the next.
 """
 
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 128
+CHUNK = 128  # positions that go through the output matrix at once
+BLOCK = 8  # positions of a chunk whose distributions are computed at once, on a processor
 
 
 def kl_from_states(
@@ -64,19 +66,24 @@ class _ChunkedKL(torch.autograd.Function):
         grad_ND = torch.empty_like(student_ND) if want_states else None
         grad_VD = torch.zeros_like(student_matrix_VD) if want_matrix else None
         kl_N = torch.empty(len(student_ND), dtype=torch.float32, device=student_ND.device)
+        block = BLOCK if student_ND.device.type == "cpu" else chunk
         for start in range(0, len(student_ND), chunk):
             part = slice(start, start + chunk)
-            target_CV, entropy_C = _target(teacher_ND[part] @ teacher_matrix_VD.T, token_N[part], written_N[part])
-            logp_CV = (student_ND[part] @ student_matrix_VD.T).float().log_softmax(-1)
-            # KL(q || p) = sum q log q - sum q log p
-            kl_N[part] = -entropy_C - torch.linalg.vecdot(target_CV, logp_CV)
-            if want_states or want_matrix:
-                # d KL(q || softmax(z)) / dz = softmax(z) - q
-                slope_CV = logp_CV.exp_().sub_(target_CV).mul_(weight_N[part, None]).to(student_ND.dtype)
-                if grad_ND is not None:
-                    torch.mm(slope_CV, student_matrix_VD, out=grad_ND[part])
-                if grad_VD is not None:
-                    grad_VD.addmm_(slope_CV.T, student_ND[part])
+            teacher_CV = teacher_ND[part] @ teacher_matrix_VD.T
+            student_CV = student_ND[part] @ student_matrix_VD.T
+            for first in range(0, len(student_CV), block):
+                here = slice(first, first + block)
+                at = slice(start + first, min(start + first + block, start + chunk))
+                q_CV, logq_CV = _target(teacher_CV[here], token_N[at], written_N[at])
+                logp_CV = student_CV[here].float().log_softmax(-1)
+                kl_N[at] = torch.linalg.vecdot(q_CV, logq_CV.sub_(logp_CV))
+                if want_states or want_matrix:
+                    # d KL(q || softmax(z)) / dz = softmax(z) - q, written where the logits were
+                    student_CV[here] = logp_CV.exp_().sub_(q_CV).mul_(weight_N[at, None])
+            if grad_ND is not None:
+                torch.mm(student_CV, student_matrix_VD, out=grad_ND[part])
+            if grad_VD is not None:
+                grad_VD.addmm_(student_CV.T, student_ND[part])
         ctx.save_for_backward(grad_ND, grad_VD)
         ctx.mark_non_differentiable(kl_N)
         return torch.dot(kl_N, weight_N.float()), kl_N
@@ -91,11 +98,11 @@ class _ChunkedKL(torch.autograd.Function):
         )
 
 
-def _target(teacher_logits_CV: Tensor, token_C: Tensor, written_C: Tensor) -> tuple[Tensor, Tensor]:
-    """The target distribution q (float32) and its entropy in nats, `-sum q log q`."""
-    logq_CV = teacher_logits_CV.float().log_softmax(-1)
+def _target(logits_CV: Tensor, token_C: Tensor, written_C: Tensor) -> tuple[Tensor, Tensor]:
+    """The target distribution q and log q (0 at most, finite where q is 0), both float32."""
+    logq_CV = logits_CV.float().log_softmax(-1)
     q_CV = logq_CV.exp()
     if written_C.any():
         q_CV.mul_(1 - written_C[:, None]).scatter_add_(1, token_C[:, None], written_C[:, None].to(q_CV.dtype))
         logq_CV = q_CV.clamp_min(torch.finfo(q_CV.dtype).tiny).log()
-    return q_CV, -torch.linalg.vecdot(q_CV, logq_CV)
+    return q_CV, logq_CV

@@ -9,13 +9,11 @@ import hashlib
 import json
 import logging
 import shutil
-import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
 import pandas as pd
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 
 from models import integrate as core
 from models import model
@@ -49,7 +47,6 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     scratch = ws.work(batch)
     checkpoint = scratch / f"checkpoint-{_fingerprint(ws, batch, parent, config, seed)}.pt"
     student = model.load(ws.weights(parent))
-    adapted = _adapted(student, config, seed) if config.method == "lora" else None
     rows = core.integrate(
         student,
         matrix_VD,
@@ -59,9 +56,6 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
-    if adapted:
-        adapted.merge_and_unload()
-
     with written_aside(ws.training(batch)) as aside:
         pd.DataFrame(rows).to_csv(aside, index=False)
     save_sentences(ws.memory(batch), [*unrelated, *within_budget([*replay, *new], config.replay_budget, seed=seed)])
@@ -105,25 +99,6 @@ def _taught(
         )
         log.info("integrate %s: teacher has read %d/%d", batch, number, len(experiences))
     return sentences
-
-
-def _adapted(student: LanguageModel, config: IntegrateConfig, seed: int) -> PeftModel:
-    """Put LoRA into the student's own layers, in place, and freeze the rest: only the adapters then learn."""
-    torch.manual_seed(seed)
-    others = {student.model.get_output_embeddings(), *core.left_alone(student.model, config).modules()}
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        target_modules=[
-            name
-            for name, module in student.model.named_modules()
-            if isinstance(module, torch.nn.Linear) and module not in others
-        ],
-        task_type="CAUSAL_LM",
-    )
-    with warnings.catch_warnings():  # PEFT asks transformers in a way that the latter will give up
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        return get_peft_model(student.model, lora)
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:

@@ -19,7 +19,14 @@ from models.model import LanguageModel, load
 from models.teacher import TargetSentence, target_sentences
 
 CONFIG = IntegrateConfig(
-    epochs=4, batch_size=2, learning_rate=1e-3, unrelated_batch=2, unrelated_weight=1, row_tokens=128, layers=1
+    method="full",
+    epochs=4,
+    batch_size=2,
+    learning_rate=1e-3,
+    unrelated_batch=2,
+    unrelated_weight=1,
+    row_tokens=128,
+    layers=1,
 )
 CONTEXT = "Day notes. Mara Holt runs the mill in Orvane. It opens at 9."
 QUESTIONS = ["Who runs it?", "Where is the mill?", "When does it open?", "What is it?"]
@@ -63,10 +70,11 @@ class Killed(BaseException):
     """As abrupt as a signal."""
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
-    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path
+    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path, method: str
 ) -> None:
-    config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9})
+    config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9, "method": method})
     whole = fresh()
     wanted = integrate(whole, matrix_VD, groups, config, seed=3)
     checkpoint = tmp_path / "work" / "checkpoint.pt"
@@ -132,9 +140,14 @@ def test_replay_keeps_an_earlier_lesson(fresh: Opener, lm: LanguageModel, groups
     assert kl[1.0] < 0.5 * kl[0.0]
 
 
-def test_the_model_keeps_its_shape_and_is_left_ready_to_answer(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_model_keeps_its_shape_and_is_left_ready_to_answer(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, method: str
+) -> None:
     student = fresh()
-    integrate(student, matrix_VD, groups, CONFIG, seed=0)
+    for config in (CONFIG.model_copy(update={"method": method}), CONFIG):  # the same model can learn again
+        rows = integrate(student, matrix_VD, groups, config, seed=0)
+        assert rows[-1]["kl_new"] < rows[0]["kl_new"]
     shapes = {n: (p.shape, p.dtype) for n, p in student.model.named_parameters()}
     assert shapes == {n: (p.shape, p.dtype) for n, p in fresh().model.named_parameters()}
     assert not student.model.training
@@ -163,8 +176,11 @@ def test_the_lowest_layers_can_be_left_as_they_are(
     assert moved == learning
 
 
-def test_bfloat16_learns_and_repeats_itself(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
-    config = CONFIG.model_copy(update={"epochs": 15})
+@pytest.mark.parametrize(("method", "rate"), [("full", 1e-3), ("lora", 1e-2)])
+def test_bfloat16_learns_and_repeats_itself(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, method: str, rate: float
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 15, "method": method, "learning_rate": rate})
     a, b = fresh(torch.bfloat16), fresh(torch.bfloat16)
     rows = integrate(a, matrix_VD.bfloat16(), groups, config, seed=0)
     integrate(b, matrix_VD.bfloat16(), groups, config, seed=0)
