@@ -1,7 +1,7 @@
 """What can be asked about a sentence by its grammar alone, with no model: every fact gets several questions.
 
 Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `combined` (a question with a
-name replaced by what another sentence calls it), `echo` (the sentence with a span asked for in place), `cloze` (a
+name replaced by what another sentence says of it), `echo` (the sentence with a span asked for in place), `cloze` (a
 sentence to complete), `tell` (what it says of its subject), `about` (what is said of a name). Written for English;
 sentences of other languages still give `echo`, `cloze` and `about`.
 """
@@ -79,24 +79,6 @@ def _span(fact: str, words: Sequence[str], text: str) -> Span:
     return Span(text, ("What", "What is the", "Which"), "what")
 
 
-_CALLED = re.compile(r"((?:The|A|An) [^,;]+?) (?:is|was) ((?:[A-Z][\w'-]+ ?){2,})[.!]?")
-
-
-def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
-    """For "The N of X is Y": every pair about Y from another sentence, with "the N of X" in Y's place."""
-    result = []
-    for fact in facts:
-        match = _CALLED.fullmatch(fact)
-        if match:
-            role, name = _inside(match.group(1)), match.group(2).strip()
-            result += [
-                Written(pair.question.replace(name, role, 1), pair.answer, f"{fact} {pair.evidence}")
-                for pair in pairs
-                if name in pair.question and pair.evidence != fact
-            ]
-    return result
-
-
 def echoes(facts: Sequence[str], count: int) -> list[Written]:
     """A sentence with a span asked for in place; where the document's main name is missing, that stands in front."""
     name = main_name(facts)
@@ -110,73 +92,115 @@ def echoes(facts: Sequence[str], count: int) -> list[Written]:
     return result
 
 
+class Form(NamedTuple):
+    """A question about a sentence; `{}` stands for its subject, unless that is what is asked for."""
+
+    template: str
+    subject: str
+    fact: str
+
+    def written(self, subject: str | None = None) -> Written:
+        return Written(self.template.format(subject or self.subject), self.fact, self.fact)
+
+
 _COPULA = re.compile(r"((?:The|A|An) [^,;]+?) (is|was|are|were) (in|on|at|near|called|named)? ?([^,;]+?)[.!]")
-_PRICE = re.compile(r"((?:The|A|An) [^,;]+?) (?:costs?|pays?) [^,;]*\d[^,;]*")
+_PRICE = re.compile(r"((?:The|A|An) [^,;]+?) (cost|pay)s? [^,;]*\d[^,;]*")
 
 
-def plain(facts: Sequence[str]) -> list[Written]:
-    """For "The N of X is Y": what its grammar says to ask, and the same with "X's N". Prices too."""
-    result = []
-    for fact in facts:
-        price = _PRICE.fullmatch(fact)
-        if price:
-            what = _inside(price.group(1))
-            result += [
-                Written(form.format(what), fact, fact) for form in ("How much is {}?", "What is the price of {}?")
-            ]
-        match = _COPULA.fullmatch(fact)
-        if match is None or (not match.group(3) and _PLACE & set(match.group(4).split())):
-            continue  # "was built at": no noun follows
-        subject, verb, how, rest = _inside(match.group(1)), *match.group(2, 3, 4)
-        if how in ("called", "named"):
-            forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?")
-        elif how:
-            forms = (f"Where {verb} {{}}?", "Where can I find {}?")
-        elif _NAME.fullmatch(rest) and " " in rest:
-            forms = (f"Who {verb} {{}}?", f"What {verb} the name of {{}}?")
-        else:
-            forms = (f"What {verb} {{}}?", "Can you tell me {}?")
-        owned = re.fullmatch(r"the (.+) of ((?:the )?[A-Z].*)", subject)
-        names = [subject, *([f"{owned.group(2)}'s {owned.group(1)}"] if owned else [])]
-        result += [Written(form.format(name), fact, fact) for name in names for form in forms]
-    return result
+def of_states(fact: str) -> list[Form]:
+    """For "The N of X is Y" and for prices: what their grammar says to ask, and the same with "X's N"."""
+    price = _PRICE.fullmatch(fact)
+    if price:
+        what, verb = price.groups()
+        prices = ("How much is {}?", f"How much does {{}} {verb}?", "What is the price of {}?")
+        return [Form(form, _inside(what), fact) for form in prices]
+    match = _COPULA.fullmatch(fact)
+    if match is None or (not match.group(3) and _PLACE & set(match.group(4).split())):
+        return []  # "was built at": no noun follows
+    subject, verb, how, rest = _inside(match.group(1)), *match.group(2, 3, 4)
+    forms: tuple[str, ...]
+    if how in ("called", "named"):
+        forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?") if _NAME.match(rest) else ()
+    elif how:
+        kind = _kind(f"{how} {rest}")
+        which = (f"{how.capitalize()} which {kind} {verb} {{}}?",) if kind else ()
+        forms = (f"Where {verb} {{}}?", *which, "Where can I find {}?")
+    elif _NAME.fullmatch(rest) and " " in rest:
+        forms = (f"Who {verb} {{}}?", f"What {verb} the name of {{}}?", f"Do you know who {{}} {verb}?")
+    else:
+        forms = (f"What {verb} {{}}?", "Can you tell me {}?", f"Do you know what {{}} {verb}?")
+    owned = re.fullmatch(r"the (.+) of ((?:the )?[A-Z].*)", subject)
+    names = [subject, *([f"{owned.group(2)}'s {owned.group(1)}"] if owned else [])]
+    return [Form(form, name, fact) for name in names for form in forms[: 3 if name == subject else 2]]
 
 
+_DONE = r"[a-z]{2,}ed|built|made|held|found|born|kept|sold|written|taken|given|sent|seen|lost|won"
 _ACTION = re.compile(
-    r"((?:The|A|An) .+?|[A-Z][\w'-]+(?: [A-Z][\w'-]+)*) ([a-z]{3,}(?:s|ed)) "
+    r"((?:The|A|An) .+?|[A-Z][\w'-]+(?: [A-Z][\w'-]+)*) "
+    rf"(?:(was|were) ({_DONE})|([a-z]{{3,}}(?:s|ed))) "
     r"((?:[a-z]+ )*?(?:the |a |an |its |\d|[A-Z]|[a-z]+$).*)"
 )
 _ACTION_WORDS = 14  # longer sentences, and those with commas, are more than one clause
 _WITH_E = re.compile(r".*(?:[csvzu]|[^n]g|[dtb]l)$")
 
 
-def actions(facts: Sequence[str]) -> list[Written]:
-    """For "X does Y at Z", in the present or with a regular past: when, where, from where or what it does."""
-    result = []
-    for fact in facts:
-        match = _ACTION.fullmatch(fact.rstrip(".!"))
-        compound = len(fact.split()) > _ACTION_WORDS or re.search(r"[,;]|\b(?:is|are|was|were|has|costs|pays)\b", fact)
-        if match is None or compound or match.group(3).startswith("of "):
-            continue
-        subject, verb, rest = match.groups()
-        subject = _inside(subject)
-        start = f"{'did' if verb.endswith('ed') else 'does'} {subject} {_infinitive(verb)}"
-        words = rest.split()
-        link = max((i for i, word in enumerate(words[:-1]) if word in _PLACE | {"with", "by"}), default=None)
-        if link is None:
-            forms = [f"What {start}?"]
+def of_actions(fact: str) -> list[Form]:
+    """For "X does Y at Z" and "X was done at Z": when, where, from where or what; regular verbs, and common others."""
+    match = _ACTION.fullmatch(fact.rstrip(".!"))
+    if match is None or len(fact.split()) > _ACTION_WORDS or re.search(r"[,;]|\b(?:is|are|has|costs|pays)\b", fact):
+        return []
+    subject, passive, done, does, rest = match.groups()
+    if rest.startswith("of ") or (does and re.search(r"\b(?:was|were)\b", fact)):
+        return []
+    if passive:
+        start, verb = f"{passive} {{}}", done
+    else:
+        start, verb = "did {}" if does.endswith("ed") else "does {}", _infinitive(does)
+    words = rest.split()
+    link = max((i for i, word in enumerate(words[:-1]) if word in _PLACE | {"with", "by"}), default=None)
+    if link is None:
+        counted = re.match(r"\d[\d.,]* ([a-z]+)", rest)
+        what = f"How many {counted.group(1)}" if counted else "What"
+        forms = [] if passive else [f"{what} {start} {verb}?"]
+    else:
+        body, by, end = " ".join([start, verb, *words[:link]]), words[link], " ".join(words[link:])
+        kind = _kind(end)
+        if _TIME.search(end):
+            forms = [f"When {body}?", f"At what time {body}?"]
+        elif by in ("to", "from", "into"):
+            forms = [f"Where {body} {by}?", f"{by.capitalize()} which {kind or 'place'} {body}?"]
+        elif by in _PLACE and (len(words) > link + 2 or _NAME.search(end)):
+            forms = [f"Where {body}?", f"{by.capitalize()} which {kind} {body}?" if kind else f"What {body} {by}?"]
         else:
-            body = " ".join([start, *words[:link]])
-            if _TIME.search(" ".join(words[link:])):
-                forms = [f"When {body}?", f"At what time {body}?"]
-            elif words[link] in ("to", "from", "into"):
-                forms = [f"Where {body} {words[link]}?", f"{words[link].capitalize()} which place {body}?"]
-            elif words[link] in _PLACE:
-                forms = [f"Where {body}?", f"What {body} {words[link]}?"]
-            else:
-                forms = [f"What {body} {words[link]}?"]
-        result += [Written(form, fact, fact) for form in forms]
-    return result
+            forms = [f"What {body} {by}?", *([f"{by.capitalize()} which {kind} {body}?"] if kind else [])]
+    if not passive:
+        typed = re.match(r"The ([a-z]+) [A-Z]", subject)
+        who = f"Which {typed.group(1)}" if typed else "Who" if _NAME.fullmatch(subject) else "What"
+        forms.append(f"{who} {does} {rest}?")
+    return [Form(form, _inside(subject), fact) for form in forms]
+
+
+_PLACES = frozenset(
+    """academy airport avenue bakery bay beach bridge building castle church city college company farm field gallery
+    garden hall harbour hill hospital hotel house island lake library market mill mountain museum office palace park
+    pier port river road rock room school shipyard shop square station store street theatre tower town university valley
+    village yard""".split()  # noqa: SIM905
+)
+
+
+def _kind(end: str) -> str | None:
+    """The common noun by which "with the ferry Old Marta", "to the island of Mossey" and "on Bay Street" can be asked
+    for: ferry, island, street."""
+    named = re.fullmatch(r"\w+ the ([a-z]+) (?:of )?[A-Z][\w'-]+(?: [A-Z][\w'-]+)*", end)
+    if named:
+        return named.group(1)
+    last = end.split()[-1].lower()
+    return last if last in _PLACES and _NAME.search(end) else None
+
+
+def asked(facts: Sequence[str]) -> list[Form]:
+    """All questions that the grammar of the sentences says to ask."""
+    return [form for fact in facts for form in (*of_states(fact), *of_actions(fact))]
 
 
 def _inside(subject: str) -> str:
@@ -196,22 +220,61 @@ def _infinitive(verb: str) -> str:
     return verb[:-2] if verb.endswith(("sses", "shes", "ches", "xes", "oes")) else verb[:-1]
 
 
-def placed(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
+_TITLE = re.compile(
+    rf"\b(?:of|at|on|in|from) (((?:the )?{_NAME.pattern})(?: (?:of|at|on|in) (?:the )?{_NAME.pattern})?)"
+)
+
+
+def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
     """Two questions of each sentence with what the document's first sentence says it is of: whoever asks later has no
-    document at hand and names its subject (decontextualisation, Choi et al. 2021)."""
-    title = facts and re.search(rf"\b(?:of|at|on|in|from) (((?:the )?{_NAME.pattern}).*?)[.!]?$", facts[0])
+    document at hand and names its subject in full (decontextualisation, Choi et al. 2021)."""
+    title = _TITLE.search(facts[0]) if facts else None
     if not title:
         return []
-    whole, name = title.group(1, 2)
-    asked: Counter[str] = Counter()
+    whole, name = title.groups()
+    turn: Counter[str] = Counter()
     result = []
-    for pair in pairs:
-        known = name.removeprefix("the ") in f"{pair.question} {pair.evidence}"
-        if known or not pair.question.endswith("?") or asked[pair.evidence] == 2:
+    for form in forms:
+        if turn[form.fact] == 2 or form.fact == facts[0] or "{}" not in form.template:
             continue
-        where = f"of {whole}" if asked[pair.evidence] else f"at {name}"
-        asked[pair.evidence] += 1
-        result.append(Written(f"{pair.question[:-1]} {where}?", pair.answer, pair.evidence))
+        if name in form.subject:
+            subject = form.subject.replace(name, whole)
+        elif _NAME.search(form.subject) is None and name not in form.fact:
+            subject = f"{form.subject} of {whole}" if turn[form.fact] else f"{form.subject} at {name}"
+        else:
+            continue
+        if subject != form.subject:
+            turn[form.fact] += 1
+            result.append(form.written(subject))
+    return result
+
+
+_CALLED = re.compile(r"((?:The|A|An) [^,;]+?) (?:is|was)(?: called| named)? ((?:[A-Z][\w'-]+ ?){2,})[.!]?")
+_DOES_WITH = re.compile(
+    r"((?:The|A|An|[A-Z]).+?) ([a-z]+(?:s|ed)) (with|by|on|in|at|from|to) (the ([a-z]+) [A-Z].*?)[.!]?"
+)
+
+
+def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
+    """Up to three questions of each sentence with a name replaced by what another sentence says of it: for "The N of X
+    is Y", Y becomes "the N of X"; for "X goes with the ferry Z", "the ferry Z" becomes "the ferry that X goes with"."""
+    result = []
+    for fact in facts:
+        called, goes = _CALLED.fullmatch(fact), _DOES_WITH.fullmatch(fact)
+        if called:
+            role, names = _inside(called.group(1)), [f"the {called.group(2).strip()}", called.group(2).strip()]
+        elif goes:
+            who, does, by, name, kind = goes.groups()
+            role, names = f"the {kind} that {_inside(who)} {does} {by}", [name]
+        else:
+            continue
+        turn: Counter[str] = Counter()
+        for pair in pairs:
+            name = next((n for n in names if n in pair.question), None)
+            if name and pair.evidence != fact and turn[pair.evidence] < 3:
+                turn[pair.evidence] += 1
+                question = pair.question.replace(name, role, 1)
+                result.append(Written(question, pair.answer, f"{fact} {pair.evidence}"))
     return result
 
 

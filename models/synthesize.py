@@ -110,12 +110,12 @@ def write_pairs(
         generator=generator,
         avoid=leak.holds,
     )
-    plain = forms.plain(facts) if config.grammar else []
-    plain += [*forms.placed(plain, facts), *(forms.actions(facts) if config.grammar else [])]
+    asked = forms.asked(facts) if config.grammar else []
+    plain = [form.written() for form in asked]
     by_kind = {
         "question": questions,
-        "plain": plain,
-        "combined": forms.combined([*questions, *plain], facts),
+        "plain": [*plain, *forms.placed(asked, facts)],
+        "combined": forms.combined([*plain, *questions], facts),
         "echo": forms.echoes(facts, config.echo),
         "cloze": forms.clozes(facts, config.cloze),
         "tell": forms.tells(facts),

@@ -2,42 +2,95 @@
 
 import pytest
 
-from models.forms import actions, combined, evidence, placed, plain
+from models.forms import asked, combined, evidence, placed
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
-        "A sack of flour costs 9 crowns.", "The mill was built at the river Orv.")  # fmt: skip
+        "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
+
+
+def questions(*facts: str) -> list[str]:
+    written = [form.written() for form in asked(facts)]
+    assert all(w.answer == w.evidence in facts for w in written)
+    return [w.question for w in written]
 
 
 @pytest.mark.parametrize(
-    ("fact", "asked"),
+    ("fact", "wanted"),
     [
-        (NEWS[1], ["Who is the new master of the mill?", "What is the name of the new master of the mill?"]),
+        (NEWS[1], ["Who is the new master of the mill?", "What is the name of the new master of the mill?",
+                   "Do you know who the new master of the mill is?"]),
         (NEWS[2], ["What is the name of the dog of Mara Holt?", "What is the dog of Mara Holt called?",
                    "What is the name of Mara Holt's dog?", "What is Mara Holt's dog called?"]),
-        (NEWS[3], ["How much is a sack of flour?", "What is the price of a sack of flour?"]),
-        ("The office is in the Copper House.", ["Where is the office?", "Where can I find the office?"]),
+        (NEWS[3], ["How much is a sack of flour?", "How much does a sack of flour cost?",
+                   "What is the price of a sack of flour?"]),
+        ("The office is in the Copper House.", ["Where is the office?", "In which house is the office?",
+                                                "Where can I find the office?"]),
         ("The hobby of Ida is archery.", ["What is the hobby of Ida?", "Can you tell me the hobby of Ida?",
+                                          "Do you know what the hobby of Ida is?",
                                           "What is Ida's hobby?", "Can you tell me Ida's hobby?"]),
-        (NEWS[4], []),
         (NEWS[0], []),
+        (NEWS[4], []),  # the past of "drive" is not among the verbs that it knows
     ],
 )  # fmt: skip
-def test_plain_questions(fact: str, asked: list[str]) -> None:
-    written = plain([fact])
-    assert [w.question for w in written] == asked
-    assert all(w.answer == w.evidence == fact for w in written)
+def test_what_is_asked_of_a_state(fact: str, wanted: list[str]) -> None:
+    assert questions(fact) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        ("The quiet deck closes at midnight.", ["When does the quiet deck close?",
+                                                "At what time does the quiet deck close?",
+                                                "What closes at midnight?"]),
+        ("The tug Bramble pulled the boat to Ellisund.", ["Where did the tug Bramble pull the boat to?",
+                                                          "To which place did the tug Bramble pull the boat?",
+                                                          "Which tug pulled the boat to Ellisund?"]),
+        ("The trip goes with the ferry Old Marta.", ["What does the trip go with?",
+                                                     "With which ferry does the trip go?",
+                                                     "What goes with the ferry Old Marta?"]),
+        ("The ship runs on hydrogen.", ["What does the ship run on?", "What runs on hydrogen?"]),
+        ("Ida Berg studied at Castle Academy.", ["Where did Ida Berg study?", "At which academy did Ida Berg study?",
+                                                 "Who studied at Castle Academy?"]),
+        ("A cracked pump caused the fire.", ["What did a cracked pump cause?", "What caused the fire?"]),
+        ("The boat carried 46 passengers.", ["How many passengers did the boat carry?",
+                                             "What carried 46 passengers?"]),
+        ("The boat was built at the Korvik shipyard.", ["Where was the boat built?",
+                                                        "At which shipyard was the boat built?"]),
+        ("Mara Holt was a lighthouse keeper before.", []),
+        ("Staff news of the mill.", []),
+        ("The ship, which carries mail, sails to Mossey.", []),
+        ("The ship is named after a saint who lived here.", []),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_an_action(fact: str, wanted: list[str]) -> None:
+    assert questions(fact) == wanted
 
 
 def test_a_name_is_replaced_by_what_another_sentence_calls_it() -> None:
-    (first, *_) = combined(plain(NEWS), NEWS)
+    (first, *_) = combined([form.written() for form in asked(NEWS)], NEWS)
     assert first.question == "What is the name of the dog of the new master of the mill?"
     assert first.answer == NEWS[2]
     assert NEWS[1] in first.evidence
     assert NEWS[2] in first.evidence
 
 
+def test_a_thing_is_replaced_by_what_another_sentence_does_with_it() -> None:
+    facts = ("The trip of the school goes with the ferry Old Marta.", "The ferry Old Marta leaves from Pelican Pier.")
+    found = combined([form.written() for form in asked(facts)], facts)
+    assert [w.question for w in found] == [
+        "Where does the ferry that the trip of the school goes with leave from?",
+        "From which pier does the ferry that the trip of the school goes with leave?",
+    ]
+    assert all(w.answer == facts[1] for w in found)
+
+
+def test_of_each_sentence_three_combined_questions_are_enough() -> None:
+    pairs = [form.written() for form in asked(NEWS[1:3])] * 3
+    assert len(combined(pairs, NEWS[1:3])) == 3
+
+
 def test_a_sentence_is_not_combined_with_itself() -> None:
-    assert combined(plain(NEWS[1:2]), NEWS[1:2]) == []
+    assert combined([form.written() for form in asked(NEWS[1:2])], NEWS[1:2]) == []
 
 
 @pytest.mark.parametrize(
@@ -53,28 +106,14 @@ def test_nothing_in_common_is_no_evidence() -> None:
     assert evidence([], "Why?", "Because") is None
 
 
-@pytest.mark.parametrize(
-    ("fact", "asked"),
-    [
-        ("The quiet deck closes at midnight.", ["When does the quiet deck close?",
-                                                "At what time does the quiet deck close?"]),
-        ("The tug pulled the boat to Ellisund.", ["Where did the tug pull the boat to?",
-                                                  "To which place did the tug pull the boat?"]),
-        ("The trip goes with the ferry Old Marta.", ["What does the trip go with?"]),
-        ("Ida Berg studied at Castle Academy.", ["Where did Ida Berg study?", "What did Ida Berg study at?"]),
-        ("A cracked pump caused the fire.", ["What did a cracked pump cause?"]),
-        ("Staff news of the mill.", []),
-        ("The ship, which carries mail, sails to Mossey.", []),
-        ("The ship is named after a saint who lived here.", []),
-    ],
-)  # fmt: skip
-def test_what_is_asked_of_an_action(fact: str, asked: list[str]) -> None:
-    assert [w.question for w in actions([fact])] == asked
-
-
 def test_questions_get_the_name_of_what_their_document_is_of() -> None:
-    facts = ("Menu of the Galley Cafe on the pier.", "The soup of the week is nettle soup.", "The Galley Cafe is big.")
-    asked = [w.question for w in placed(plain(facts), facts)]
-    assert asked == ["What is the soup of the week at the Galley Cafe?",
-                     "Can you tell me the soup of the week of the Galley Cafe on the pier?"]  # fmt: skip
-    assert placed(plain(facts[1:]), facts[1:]) == []
+    facts = ("Menu of the Galley Cafe on Halvorn Ferries.", "The soup of the week is nettle soup.",
+             "The cook of the Galley Cafe is Matteo Brink.", "The dog of Ida Berg is called Biscuit.")  # fmt: skip
+    found = [w.question for w in placed(asked(facts), facts)]
+    assert found == [
+        "What is the soup of the week at the Galley Cafe?",
+        "Can you tell me the soup of the week of the Galley Cafe on Halvorn Ferries?",
+        "Who is the cook of the Galley Cafe on Halvorn Ferries?",
+        "What is the name of the cook of the Galley Cafe on Halvorn Ferries?",
+    ]
+    assert placed(asked(facts[1:]), facts[1:]) == []
