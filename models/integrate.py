@@ -37,7 +37,7 @@ class IntegrateConfig(BaseModel):
 
     method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
     layers: float = Field(
-        1.0, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
+        0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(4, ge=1, description="passes over the new target sentences")
@@ -57,7 +57,10 @@ class IntegrateConfig(BaseModel):
         description="show the teacher, next to the question, the sentence that a pair rests on; false: as published",
     )
     written_share_self: float = Field(
-        0.0, ge=0, le=1, description="share of the written token in the target where the model itself wrote it"
+        0.3,
+        ge=0,
+        le=1,
+        description="share of the written token in the target where the model itself wrote it; 0: as published",
     )
     written_share_given: float = Field(
         0.0, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"

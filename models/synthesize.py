@@ -56,7 +56,7 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(2, ge=0, description="questions sampled for each span that can be asked for")
+    samples: int = Field(1, ge=0, description="questions sampled for each span that can be asked for")
     keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
     grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
