@@ -1,6 +1,5 @@
 """Starting a round from the command line: whether there is anything to do, the API to report to, what a person sees."""
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -36,8 +35,6 @@ def run_round(ws: Workspace, console: Console) -> list[str]:
     with locks.held(ws.root, "round"):  # said before Prefect is started; the flow takes it again for itself
         pass
     console.print("Starting the round (Prefect) …", style="dim")
-    # Prefect's own lines go to its database; on the terminal they would tear the progress display
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with server.reachable(ws.root):
         from prefect.exceptions import CancelledRun
 

@@ -29,6 +29,8 @@ APP = "prefect.server.api.server:create_app"
 def reachable(root: Path) -> Iterator[str]:
     """Yield the API's address. Enter before Prefect is imported, which is done here: it reads the address then."""
     os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
+    # Prefect's own lines go to its database; on the terminal they would tear the progress display
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     if url := os.environ.get("PREFECT_API_URL"):
         yield url
         return
