@@ -81,7 +81,7 @@ def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: di
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("selfparam", "torch", "transformers"))
     print(f"\n{platform.processor() or platform.machine()}, Python {platform.python_version()}, {versions}")
     print(f"changed settings: {json.dumps(params)}\n")
-    print("| batch | probes | measure | open book | before | after | now | recovered gap |")
+    print("| batch | probes | measure | open book | before | after | now | recovered gap (95 %) |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     last = read_json(ws.metrics(list(seconds)[-1]))
     for batch, file in zip(seconds, files, strict=True):
@@ -90,7 +90,10 @@ def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: di
         for measure in ("contains", "f1", "log_likelihood"):
             cells = [learnt["open_book"], learnt["closed_book_before"], learnt["closed_book"], now]
             row = " | ".join(f"{cell[measure]:.3f}" for cell in cells)
-            gap = f"{learnt['recovered_gap']:.2f}" if learnt["recovered_gap"] is not None else "-"
+            gap = "-"
+            if learnt["recovered_gap"] is not None:
+                low, high = learnt["recovered_gap_interval"]
+                gap = f"{learnt['recovered_gap']:.2f} ({low:.2f} to {high:.2f})"
             print(f"| {file.name} | {learnt['probes']} | {measure} | {row} | {gap} |")
     print("\n| version | general accuracy (base) | KL from base, unrelated | drift | seconds a stage |")
     print("| --- | --- | --- | --- | --- |")

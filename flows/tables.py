@@ -7,6 +7,7 @@ import csv
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows import batches
@@ -16,7 +17,7 @@ from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 Scores = dict[str, float]
-SHOWN = (("f1", "F1"), ("contains", "contains"), ("log_likelihood", "log-lik."))
+SHOWN = (("f1", 2), ("contains", 2), ("log_likelihood", 1))  # with how many decimals
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,24 @@ def read_matrix(ws: Workspace, version: str) -> dict[tuple[str, str], Scores]:
 
 
 def as_table(found: list[Row]) -> Table:
-    """For a terminal."""
-    table = Table(title="What was learnt, by questions kept out of training", title_justify="left")
+    """For a terminal, 80 columns wide."""
+    title = "What was learnt, by questions kept out of training: F1, containment, log-likelihood"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("batch")
     table.add_column("probes", justify="right")
     for name in ("open book\n(upper bound)", "closed book\nbefore", "closed book\nafter", "now\n(retention)"):
-        table.add_column(name, justify="right")
-    table.add_row("", "", *["[dim]F1 · contains · log-lik.[/dim]"] * 4)
+        table.add_column(name, justify="right", no_wrap=True)
     for row in found:
-        table.add_row(row.batch, str(row.probes), *(cell(s) for s in (row.open_book, row.before, row.after, row.now)))
+        scores = (cell(s, " ") for s in (row.open_book, row.before, row.after, row.now))
+        table.add_row(row.batch, str(row.probes), *scores)
     return table
 
 
-def cell(scores: Scores | None) -> str:
+def cell(scores: Scores | None, between: str = " · ") -> str:
     """F1, containment and log-likelihood in one cell."""
     if not scores:
         return "-"
-    return " · ".join("-" if scores.get(key) is None else f"{scores[key]:.2f}" for key, _ in SHOWN)
+    return between.join("-" if scores.get(key) is None else f"{scores[key]:.{digits}f}" for key, digits in SHOWN)
 
 
 def general_line(metrics: dict[str, Any]) -> str:

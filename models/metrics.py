@@ -79,16 +79,23 @@ def forgetting(matrix: Matrix, order: Sequence[str]) -> float | None:
 
 
 def bootstrap_interval(
-    values: Sequence[float], groups: Sequence[str], *, seed: int, draws: int = 2000, level: float = 0.95
+    values: Sequence[float],
+    groups: Sequence[str],
+    *,
+    seed: int,
+    over: Sequence[float] | None = None,
+    draws: int = 2000,
+    level: float = 0.95,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean, resampling whole `groups` (experiences), not single values.
 
-    For a paired comparison pass differences. Probes of one experience rise and fall together, hence groups.
+    For a paired comparison pass differences. With `over` it is that of the ratio `sum(values) / sum(over)`.
+    Probes of one experience rise and fall together, hence groups.
     """
     names = sorted(set(groups))
-    sums_G = torch.tensor([sum(v for v, g in zip(values, groups, strict=True) if g == n) for n in names])
-    counts_G = torch.tensor(
-        [float(groups.count(n) if isinstance(groups, list) else list(groups).count(n)) for n in names]
+    sums_G, counts_G = (
+        torch.tensor([sum(v for v, g in zip(column, groups, strict=True) if g == n) for n in names])
+        for column in (values, over or [1.0] * len(values))
     )
     picks_RG = torch.randint(len(names), (draws, len(names)), generator=torch.Generator().manual_seed(seed))
     means_R = sums_G[picks_RG].sum(-1) / counts_G[picks_RG].sum(-1)

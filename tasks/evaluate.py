@@ -127,14 +127,20 @@ def efficacy(
     }
     means = [mean_scores(a) for a in (open_book, before, now)]
     gap = recovered_gap(*[m["log_likelihood"] for m in means if m])
+    experiences = [a.experience for a in now]
     gain = [n.contains - b.contains for n, b in zip(now, before, strict=True)]
-    low, high = bootstrap_interval(gain, [a.experience for a in now], seed=seed)
+    learnt, to_learn = (
+        [a.log_likelihood - b.log_likelihood for a, b in zip(column, before, strict=True)]
+        for column in (now, open_book)
+    )
+    interval = bootstrap_interval(learnt, experiences, over=to_learn, seed=seed) if gap is not None else None
     by_kind = {kind: mean_scores([a for a in now if a.kind == kind]) for kind in sorted({a.kind for a in now})}
     return {
         "probes": len(now),
         **scores,
         "recovered_gap": gap,
-        "gain_contains_interval": [low, high],
+        "recovered_gap_interval": interval,
+        "gain_contains_interval": bootstrap_interval(gain, experiences, seed=seed),
         "closed_book_by_kind": by_kind,
     }
 

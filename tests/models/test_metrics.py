@@ -102,3 +102,12 @@ def test_paired_differences_show_what_unpaired_scores_hide() -> None:
     assert gain == pytest.approx((0.05, 0.05), abs=1e-6)
     alone = metrics.bootstrap_interval(after, groups, seed=0)
     assert alone[0] < sum(before) / 10  # unpaired, the same gain could be none
+
+
+def test_the_interval_of_a_ratio_weighs_by_what_there_was_to_win() -> None:
+    over = [0.5 + 0.1 * k for k in range(10)]
+    groups = [str(k) for k in range(10)]
+    same = metrics.bootstrap_interval([0.8 * x for x in over], groups, over=over, seed=0)
+    assert same == pytest.approx((0.8, 0.8), abs=1e-6)
+    low, high = metrics.bootstrap_interval([0.8 * x for x in over[:9]] + [0.0], groups, over=over, seed=0)
+    assert low < 0.8 * sum(over[:9]) / sum(over) < high
