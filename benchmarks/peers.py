@@ -1,95 +1,125 @@
-"""Times one training of the same pairs by our loop and by the loop one would write in an afternoon.
+"""Times one training of the same pairs by our loop and by the loops that others would write or take.
 
     python -m benchmarks.peers contexts.jsonl --records 8 --model folder-of-a-model
+    python -m benchmarks.peers sample/day-1.jsonl --model folder-of-a-model --epochs 8 --evaluate-every 5
 
 The afternoon's loop runs the teacher live in every step, makes all logits of both models, pads, and leaves the rest to
-transformers and AdamW. Both train all weights on the same pairs in the same order with the same batches, in the number
-format that is faster here (autocast for the peer). Ours runs the teacher once before; that time counts. Each runs in a
-process of its own, so that peak memory is its own.
+transformers and AdamW. TRL's loops (`benchmarks.trl_peers`) join where TRL is installed. All start from the same model
+and learn the same pairs in as many epochs of as large batches, in the number format that is faster here (autocast for
+the peers). The peers train all weights, ours those of method `full`: the upper layers. Ours runs the teacher once
+before; that time counts. Each runs in a process of its own, so that peak memory is its own.
+
+Probes are asked with the clock stopped, after training and every so many steps: the finer, the truer is the time to
+90 % of the open book. What asking needs counts in the peak memory, unless it is done at the end alone.
 """
 
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from flows import quiet  # noqa: F401 - silences what would phone out
-from models import forms, model
+from benchmarks import trl_peers
+from benchmarks.lessons import Pair, pairs_of, probes_of
+from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
+from models import model
 from models.contexts import answer_ids, prompt_ids
 from models.integrate import IntegrateConfig, integrate, plan
 from models.records import Experience, read_records
-from models.synthesize import distinct, given
 from models.teacher import target_sentences
 
-Pair = tuple[str, str, str]  # context, question, answer
-
-COLUMNS = ("loop", "target tokens", "seconds", "of which teacher", "tokens/s", "peak memory (GB)", "KL at the end")
+SHARE = 0.9  # of the open book's containment
+COLUMNS = ("loop", *FIGURES, f"seconds to {SHARE:.0%} of the open book")
 
 
 def main() -> None:
-    """Run both loops, each in its own process, and print a table in Markdown."""
+    """Run all loops, each in its own process, and print a table in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
     parser.add_argument("--records", type=int, default=8)
     parser.add_argument("--model", required=True, help="folder or hub name of a causal language model")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--trl-learning-rate", type=float, default=1e-4, help="of TRL's loops; the others' is 1e-4")
+    parser.add_argument("--evaluate-every", type=int, default=0, help="steps between askings; 0: at the end alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=LOOPS, help="run this loop alone and print its figures as JSON")
     arguments = parser.parse_args()
+    experiences = read_records(arguments.file, Experience)[: arguments.records]
     if arguments.only:
         config = IntegrateConfig(
-            method="full", learning_rate=1e-4, epochs=arguments.epochs, batch_size=arguments.batch_size
+            method="full",
+            learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else 1e-4,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
         )
-        pairs = pairs_of(arguments.file, arguments.records)
-        print(json.dumps(LOOPS[arguments.only](arguments.model, pairs, config, arguments.seed)))
+        watch = Watch(probes_of(experiences), every=arguments.evaluate_every)
+        loop = LOOPS[arguments.only]
+        print(json.dumps(loop(arguments.model, pairs_of(experiences), config, arguments.seed, watch)))
         return
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("selfparam", "torch", "transformers"))
+    packages = ("selfparam", "torch", "transformers", *(["trl"] if TRL else []))
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {versions}")
-    print(f"{arguments.records} records, {arguments.epochs} epochs, seed {arguments.seed}\n")
+    print(f"{len(experiences)} records, {arguments.epochs} epochs, seed {arguments.seed}")
+    if not TRL:
+        print("TRL's loops are left out; they need: pip install -c constraints.txt -e '.[bench]'")
+    table(arguments.model, experiences)
+
+
+def table(name: str, experiences: Sequence[Experience]) -> None:
+    """Print what the base knows with and without the contexts, then a row for each loop."""
+    base = model.load(name)
+    before, opened = (containment(base, probes_of(experiences, open_book=book)) for book in (False, True))
+    del base  # the loops need the memory
+    count = len(probes_of(experiences))
+    print(
+        f"contained in the base's answers to {count} probes: open book {_cell(opened)}, closed book {_cell(before)}\n"
+    )
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for loop in LOOPS:
         command = [sys.executable, "-m", "benchmarks.peers", *sys.argv[1:], "--only", loop]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        cells = [f"{found[c]:.2f}" if isinstance(found[c], float) else str(found[c]) for c in COLUMNS[1:]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{loop}: {done.stderr}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        level_reached = reached(found["curve"], SHARE * opened) if opened else None
+        cells = [*(_cell(found[c]) for c in FIGURES), "not reached" if level_reached is None else _cell(level_reached)]
         print(f"| {loop} | {' | '.join(cells)} |", flush=True)
 
 
-def pairs_of(file: Path, records: int) -> list[Pair]:
-    """What both loops learn: the pairs of the records, or questions made of their sentences."""
-    pairs = []
-    for experience in read_records(file, Experience)[:records]:
-        own = [(p.question, p.answer) for p in distinct(given(experience))]
-        facts = forms.sentences(experience)
-        own = own or [(w.question, w.answer) for w in (*forms.plain(facts), *forms.echoes(facts, 2))]
-        pairs += [(experience.text, *pair) for pair in own]
-    return pairs
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def ours(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int) -> dict[str, float]:
+def ours(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
     """Teacher states once, then packed rows, loss positions only, fused AdamW on float32 masters."""
     teacher, student = model.load(name), model.load(name)
-    started = time.monotonic()
+    clock = watch.start()
     sentences = []
     for context in dict.fromkeys(p[0] for p in pairs):
         sentences += target_sentences(teacher, context, [p[1:] for p in pairs if p[0] == context], origin="new")
-    taught = time.monotonic() - started
-    rows = integrate(student, teacher.output_matrix_VD.detach(), {"new": sentences}, config, seed=seed)
+    taught = clock.seconds
+    rows = integrate(
+        student,
+        teacher.output_matrix_VD.detach(),
+        {"new": sentences},
+        config,
+        seed=seed,
+        on_step=lambda row: watch.after(int(row["step"]), student),
+    )
     tokens = config.epochs * sum(len(s.answer) for s in sentences)
-    return _figures(tokens, started, taught, rows[-1]["kl_new"])
+    return watch.figures(student, tokens=tokens, taught=taught, kl=rows[-1]["kl_new"])
 
 
-def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int) -> dict[str, float]:
+def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
     """Live teacher, full logits, padding, default attention, plain AdamW under autocast."""
     lm, frozen = model.load(name, dtype=torch.float32), model.load(name, dtype=torch.float32)
     for loaded in (lm, frozen):
@@ -97,9 +127,10 @@ def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: i
     student, teacher = lm.model.train(), frozen.model
     optimizer = torch.optim.AdamW(student.parameters(), lr=config.learning_rate)
     pad, fast = lm.tokenizer.pad_token_id, model.fast_dtype(lm.device)
-    started = time.monotonic()
+    watch.start()
     tokens, last = 0, 0.0
-    for step in plan({"new": len(pairs), "unrelated": 0, "replay": 0}, config, seed):
+    steps = plan({"new": len(pairs), "unrelated": 0, "replay": 0}, config, seed)
+    for number, step in enumerate(steps, start=1):
         batch = [pairs[i] for i in step["new"]]
         answers = [answer_ids(lm.tokenizer, a) for _, _, a in batch]
         with torch.autocast(lm.device.type, fast, enabled=fast != torch.float32):
@@ -115,7 +146,8 @@ def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: i
         optimizer.zero_grad()
         tokens += len(logq_NV)
         last = loss.item()
-    return _figures(tokens, started, 0.0, last)
+        watch.after(number, lm)
+    return watch.figures(lm, tokens=tokens, taught=0.0, kl=last)
 
 
 def _answer_logits(
@@ -130,13 +162,8 @@ def _answer_logits(
     return torch.cat([logits_BLV[b, len(p) - 1 : len(p) + len(answers[b]) - 1] for b, p in enumerate(prompts)])
 
 
-def _figures(tokens: int, started: float, taught: float, kl: float) -> dict[str, float]:
-    seconds = time.monotonic() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
-    return dict(zip(COLUMNS[1:], (tokens, seconds, taught, tokens / seconds, memory, kl), strict=True))
-
-
-LOOPS = {"the afternoon's": afternoon, "ours": ours}
+TRL = find_spec("trl") is not None
+LOOPS = {"the afternoon's": afternoon, "ours": ours, **(trl_peers.LOOPS if TRL else {})}
 
 if __name__ == "__main__":
     main()

@@ -67,8 +67,8 @@ def read_matrix(ws: Workspace, version: str) -> dict[tuple[str, str], Scores]:
 
 def as_table(found: list[Row]) -> Table:
     """For a terminal, 80 columns wide."""
-    title = "What was learnt, by questions kept out of training: F1, containment, log-likelihood"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    title = "What was learnt, by questions kept out of training\nF1, containment, log-likelihood"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("batch")
     table.add_column("probes", justify="right")
     for name in ("open book\n(upper bound)", "closed book\nbefore", "closed book\nafter", "now\n(retention)"):
