@@ -6,8 +6,9 @@
 The afternoon's loop runs the teacher live in every step, makes all logits of both models, pads, and leaves the rest to
 transformers and AdamW. TRL's loops (`benchmarks.trl_peers`) join where TRL is installed. All start from the same model
 and learn the same pairs in as many epochs of as large batches, in the number format that is faster here (autocast for
-the peers). The peers train all weights, ours those of method `full`: the upper layers. Ours runs the teacher once
-before; that time counts. Each runs in a process of its own, so that peak memory is its own.
+the peers). Ours runs twice: with LoRA as by default, at the default learning rate, and with all layers' own weights, as
+the peers do. It runs the teacher once before; that time counts. No loop sees unrelated text or replays. Each runs in a
+process of its own, so that peak memory is its own.
 
 Probes are asked with the clock stopped, after training and every so many steps: the finer, the truer is the time to
 90 % of the open book. What asking needs counts in the peak memory, unless it is done at the end alone.
@@ -57,6 +58,7 @@ def main() -> None:
     if arguments.only:
         config = IntegrateConfig(
             method="full",
+            layers=1,
             learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else 1e-4,
             epochs=arguments.epochs,
             batch_size=arguments.batch_size,
@@ -100,6 +102,12 @@ def _cell(value: float | None) -> str:
 
 
 def ours(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
+    """As by default: LoRA in the upper layers, at its own learning rate."""
+    default = IntegrateConfig(epochs=config.epochs, batch_size=config.batch_size)
+    return all_weights(name, pairs, default, seed, watch)
+
+
+def all_weights(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
     """Teacher states once, then packed rows, loss positions only, fused AdamW on float32 masters."""
     teacher, student = model.load(name), model.load(name)
     clock = watch.start()
@@ -163,7 +171,12 @@ def _answer_logits(
 
 
 TRL = find_spec("trl") is not None
-LOOPS = {"the afternoon's": afternoon, "ours": ours, **(trl_peers.LOOPS if TRL else {})}
+LOOPS = {
+    "the afternoon's": afternoon,
+    "ours": ours,
+    "ours, all weights": all_weights,
+    **(trl_peers.LOOPS if TRL else {}),
+}
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,34 @@
+"""What every loop learns and is asked afterwards: pairs of an experience file, and its probes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from models import forms
+from models.evaluate import Question
+from models.records import Experience, QAPair
+from models.synthesize import SELF, Leak, filtered, given
+
+Pair = tuple[str, str, str]  # context, question, answer
+
+
+def pairs_of(experiences: Sequence[Experience]) -> list[Pair]:
+    """The pairs of the records, or questions that grammar makes of their sentences; none (nearly) equals a probe."""
+    leak = Leak.of(experiences, ())
+    return [
+        (experience.text, pair.question, pair.answer)
+        for experience in experiences
+        for pair in filtered(given(experience) or _by_grammar(experience), leak)
+    ]
+
+
+def _by_grammar(experience: Experience) -> list[QAPair]:
+    facts = forms.sentences(experience)
+    asked = forms.asked(facts)
+    written = (*(form.written() for form in asked), *forms.placed(asked, facts), *forms.echoes(facts, 2))
+    return [QAPair(experience=experience.id, kind="plain", writer=SELF, **pair._asdict()) for pair in written]
+
+
+def probes_of(experiences: Sequence[Experience], *, open_book: bool = False) -> list[Question]:
+    """The probes of the records; with the context in front for the open book."""
+    asked = [(e.text, Question("", e.id, probe)) for e in experiences for probe in e.probes]
+    return [replace(question, context=text) if open_book else question for text, question in asked]
