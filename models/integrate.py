@@ -63,7 +63,7 @@ class IntegrateConfig(BaseModel):
         description="share of the written token in the target where the model itself wrote it; 0: as published",
     )
     written_share_given: float = Field(
-        0.0, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
+        0.6, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
     )
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
     unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
