@@ -58,8 +58,11 @@ def test_the_recovered_gap_is_that_of_the_log_likelihoods(learnt: Any) -> None:
         opened, before, now = (told[n]["log_likelihood"] for n in ("open_book", "closed_book_before", "closed_book"))
         wanted = (now - before) / (opened - before) if opened > before else None
         assert told["recovered_gap"] == pytest.approx(wanted)
-        low, high = told["recovered_gap_interval"]
-        assert low - 1e-6 <= wanted <= high + 1e-6  # of float32 sums
+        if wanted is None:  # the tiny model may know more by heart than with the text in front of it
+            assert told["recovered_gap_interval"] is None
+        else:
+            low, high = told["recovered_gap_interval"]
+            assert low - 1e-6 <= wanted <= high + 1e-6  # of float32 sums
 
 
 def test_a_first_batch_has_nothing_to_retain(learnt: Any) -> None:
@@ -212,6 +215,7 @@ def test_efficacy_compares_now_with_before() -> None:
 
     told = efficacy(answers(1, -1), answers(0, -9), answers(0, -5), answers(1, -2), seed=0)
     assert told["recovered_gap"] == pytest.approx(0.75)
+    assert told["recovered_gap_interval"] == pytest.approx((0.75, 0.75))
     assert told["gain_contains_interval"] == (1, 1)
     assert told["closed_book_base"]["log_likelihood"] == -9
 
