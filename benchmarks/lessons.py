@@ -1,12 +1,14 @@
-"""What every loop learns and is asked afterwards: pairs of an experience file, and its probes."""
+"""What every loop learns and is asked afterwards: pairs of an experience file, taught or not, and its probes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from models import forms
 from models.evaluate import Question
+from models.model import LanguageModel
 from models.records import Experience, QAPair
 from models.synthesize import SELF, Leak, filtered, given
+from models.teacher import TargetSentence, target_sentences
 
 Pair = tuple[str, str, str]  # context, question, answer
 
@@ -26,6 +28,15 @@ def _by_grammar(experience: Experience) -> list[QAPair]:
     asked = forms.asked(facts)
     written = (*(form.written() for form in asked), *forms.placed(asked, facts), *forms.echoes(facts, 2))
     return [QAPair(experience=experience.id, kind="plain", writer=SELF, **pair._asdict()) for pair in written]
+
+
+def taught(teacher: LanguageModel, pairs: Sequence[Pair]) -> list[TargetSentence]:
+    """The pairs as target sentences, context by context."""
+    return [
+        sentence
+        for context in dict.fromkeys(pair[0] for pair in pairs)
+        for sentence in target_sentences(teacher, context, [p[1:] for p in pairs if p[0] == context], origin="new")
+    ]
 
 
 def probes_of(experiences: Sequence[Experience], *, open_book: bool = False) -> list[Question]:

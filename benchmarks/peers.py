@@ -29,13 +29,12 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from benchmarks import trl_peers
-from benchmarks.lessons import Pair, pairs_of, probes_of
+from benchmarks.lessons import Pair, pairs_of, probes_of, taught
 from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
 from models import model
 from models.contexts import answer_ids, prompt_ids
 from models.integrate import IntegrateConfig, integrate, plan
 from models.records import Experience, read_records
-from models.teacher import target_sentences
 
 SHARE = 0.9  # of the open book's containment
 COLUMNS = ("loop", *FIGURES, f"seconds to {SHARE:.0%} of the open book")
@@ -111,10 +110,8 @@ def all_weights(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed:
     """Teacher states once, then packed rows, loss positions only, fused AdamW on float32 masters."""
     teacher, student = model.load(name), model.load(name)
     clock = watch.start()
-    sentences = []
-    for context in dict.fromkeys(p[0] for p in pairs):
-        sentences += target_sentences(teacher, context, [p[1:] for p in pairs if p[0] == context], origin="new")
-    taught = clock.seconds
+    sentences = taught(teacher, pairs)
+    seconds = clock.seconds
     rows = integrate(
         student,
         teacher.output_matrix_VD.detach(),
@@ -124,7 +121,7 @@ def all_weights(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed:
         on_step=lambda row: watch.after(int(row["step"]), student),
     )
     tokens = config.epochs * sum(len(s.answer) for s in sentences)
-    return watch.figures(student, tokens=tokens, taught=taught, kl=rows[-1]["kl_new"])
+    return watch.figures(student, tokens=tokens, taught=seconds, kl=rows[-1]["kl_new"])
 
 
 def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:

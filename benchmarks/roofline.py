@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.lessons import pairs_of
+from benchmarks.lessons import pairs_of, taught
 from models import model
 from models.integrate import IntegrateConfig, integrate
 from models.records import Experience, read_records
-from models.teacher import TargetSentence, target_sentences
+from models.teacher import TargetSentence
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::linear")
 WARM_UP = 3  # steps that are not counted
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     teacher, student = model.load(arguments.model), model.load(arguments.model)
     config = IntegrateConfig(method=arguments.method, learning_rate=1e-4)
-    sentences = _taught(teacher, arguments.file)
+    sentences = taught(teacher, pairs_of(read_records(arguments.file, Experience)))
     wanted = (WARM_UP + arguments.steps) * config.batch_size
     new = (sentences * (wanted // len(sentences) + 1))[:wanted]
     groups: dict[str, Sequence[TargetSentence]] = {"new": new, "unrelated": sentences}
@@ -52,14 +52,6 @@ def main() -> None:
         "| a step (s) | of which products (s) | share | peak of large products (GFLOP/s) |\n| --- | --- | --- | --- |"
     )
     print(f"| {seconds / rows:.2f} | {products / rows:.2f} | {products / seconds:.0%} | {peak / 1e9:.0f} |")
-
-
-def _taught(teacher: model.LanguageModel, file: Path) -> list[TargetSentence]:
-    pairs = pairs_of(read_records(file, Experience))
-    taught = []
-    for context in dict.fromkeys(p[0] for p in pairs):
-        taught += target_sentences(teacher, context, [p[1:] for p in pairs if p[0] == context], origin="new")
-    return taught
 
 
 def _profiled(

@@ -30,9 +30,7 @@ def adapt(model: PreTrainedModel, *, rank: int, alpha: int, leave: Collection[nn
         r=rank,
         lora_alpha=alpha,
         target_modules=[
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear) and not any(module is other for other in leave)
+            name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in leave
         ],
         task_type="CAUSAL_LM",
     )
