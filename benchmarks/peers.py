@@ -134,7 +134,7 @@ def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: i
     pad, fast = lm.tokenizer.pad_token_id, model.fast_dtype(lm.device)
     watch.start()
     tokens, last = 0, 0.0
-    steps = plan({"new": len(pairs), "unrelated": 0, "replay": 0}, config, seed)
+    steps = plan({"new": len(pairs)}, config, seed)
     for number, step in enumerate(steps, start=1):
         batch = [pairs[i] for i in step["new"]]
         answers = [answer_ids(lm.tokenizer, a) for _, _, a in batch]

@@ -15,9 +15,10 @@ from torch import Tensor
 from models import metrics
 from models.answers import answer, log_likelihoods, of_states
 from models.kl import kl_from_states
+from models.locality import MEASURED, near_miss
 from models.model import LanguageModel
 from models.records import Answer, Probe
-from models.teacher import TargetSentence, states_after
+from models.teacher import TargetSentence, states_after, target_sentences
 
 log = logging.getLogger("selfparam")
 
@@ -78,6 +79,38 @@ def answer_probes(
         )
         for q, text, logp in zip(questions, said, best, strict=True)
     ]
+
+
+def neighbours(questions: Sequence[Question], spoken_of: str) -> list[Question]:
+    """A near miss of each question that has one (`models.locality`), with the answers that must *not* be given to it.
+
+    `spoken_of` is what the batch says: no name of it is put in.
+    """
+    names = [name for name in MEASURED if name not in spoken_of]
+    misses = {near_miss(q.probe.question, names): q for q in questions}
+    return [
+        Question(q.batch, q.experience, Probe(question=miss, answers=q.probe.answers, kind="locality"))
+        for miss, q in misses.items()
+        if miss
+    ]
+
+
+def locality(
+    base: LanguageModel, lm: LanguageModel, said_by_base: Sequence[Answer], said: Sequence[Answer]
+) -> dict[str, float]:
+    """How far a version leaks onto the neighbours of what it learnt.
+
+    `leak` and `leak_base`: share of near misses answered with what is true of the neighbour alone, in [0, 1].
+    `kl_from_base`: mean KL(base || lm) on the base's own answers to them, in nats per token.
+    """
+    answered = [(a.question, a.answer) for a in said_by_base if a.answer]
+    sentences = target_sentences(base, None, answered, origin="locality")
+    return {
+        "probes": len(said),
+        "leak": sum(a.contains for a in said) / len(said),
+        "leak_base": sum(a.contains for a in said_by_base) / len(said_by_base),
+        "kl_from_base": unrelated_text(lm, base.output_matrix_VD.detach(), sentences)["kl_from_base"],
+    }
 
 
 def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:

@@ -27,7 +27,7 @@ from models.teacher import TargetSentence
 
 log = logging.getLogger("selfparam")
 
-GROUPS = ("new", "unrelated", "replay")
+GROUPS = ("new", "unrelated", "replay", "locality")
 
 
 class IntegrateConfig(BaseModel):
@@ -42,6 +42,9 @@ class IntegrateConfig(BaseModel):
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(4, ge=1, description="passes over the new target sentences")
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
+    )
     learning_rate: float = Field(
         1.5e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
     )
@@ -67,6 +70,10 @@ class IntegrateConfig(BaseModel):
     )
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
     unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
+    locality_weight: float = Field(
+        1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
+    )
+    locality_batch: int = Field(3, ge=0, description="near misses a step; 0 leaves them out")
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
@@ -93,7 +100,7 @@ def integrate(
     Args:
         student: its weights change; number format and device stay.
         teacher_matrix_VD: output matrix of the model that made the sentences' states.
-        sentences: target sentences by group: "new" (at least one), "unrelated", "replay".
+        sentences: target sentences by group: "new" (at least one), "unrelated", "replay", "locality".
         checkpoint: file to go on from where a killed run stood, written every `checkpoint_seconds`.
 
     Same seed, sentences and machine give the same weights bit for bit, killed in between or not.
@@ -146,7 +153,7 @@ def integrate(
 def plan(sizes: dict[str, int], config: IntegrateConfig, seed: int) -> list[dict[str, list[int]]]:
     """Which sentences each step sees: every new one once an epoch, the other groups in turn beside them."""
     generator = torch.Generator().manual_seed(seed)
-    batch = {"new": config.batch_size, "unrelated": config.unrelated_batch, "replay": config.replay_batch}
+    batch = {group: config.batch_size if group == "new" else getattr(config, f"{group}_batch") for group in GROUPS}
     per_epoch = math.ceil(sizes["new"] / config.batch_size)
     order: dict[str, list[int]] = {}
     for group, size in sizes.items():
@@ -161,9 +168,7 @@ def plan(sizes: dict[str, int], config: IntegrateConfig, seed: int) -> list[dict
             last = min(first + config.batch_size, (epoch + 1) * sizes["new"])
             at = epoch * per_epoch + k
             step = {"new": order["new"][first:last]}
-            for group in ("unrelated", "replay"):
-                step[group] = order[group][at * batch[group] : (at + 1) * batch[group]]
-            steps.append(step)
+            steps.append(step | {g: order[g][at * batch[g] : (at + 1) * batch[g]] for g in sizes if g != "new"})
     return steps
 
 
@@ -201,7 +206,7 @@ def _loss(
         use_cache=False,
     )
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
-    share = {"new": 1.0, "unrelated": config.unrelated_weight, "replay": config.replay_weight}
+    share = {group: 1.0 if group == "new" else getattr(config, f"{group}_weight") for group in GROUPS}
     weight_N = torch.zeros(len(group_N))
     for index, group in enumerate(GROUPS):
         mine_N = group_N == index
@@ -220,7 +225,7 @@ def _loss(
 
 
 class MasterWeights:
-    """float32 master weights and AdamW's state beside a model that may compute in bfloat16.
+    """float32 master weights and the optimiser's state beside a model that may compute in bfloat16.
 
     The model's own parameters are the working copy: gradients are read from them, new values written to them.
     """
@@ -229,26 +234,20 @@ class MasterWeights:
         self.parameters: list[Tensor] = [*parameters]
         self.masters = [p.detach().float().clone().requires_grad_() for p in parameters]
         self.clip_norm = config.clip_norm
-        self.optimizer = torch.optim.AdamW(
-            self.masters,
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            eps=config.adam_epsilon,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        self.optimizers = _optimizers(self.masters, config)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> float:
-        """One AdamW step from the parameters' gradients, which are then cleared; returns the gradient's norm."""
+        """One step from the parameters' gradients, which are then cleared; returns the gradient's norm."""
         for master, parameter in zip(self.masters, self.parameters, strict=True):
             master.grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self.masters, self.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self._publish()
         return norm.item()
 
@@ -258,7 +257,8 @@ class MasterWeights:
 
     def save(self, path: Path, rows: list[StepLog]) -> None:
         """Write everything that the next step depends on, atomically."""
-        state: dict[str, Any] = {"masters": self.masters, "optimizer": self.optimizer.state_dict(), "rows": rows}
+        state: dict[str, Any] = {"masters": self.masters, "rows": rows}
+        state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         with written_aside(path) as aside:
             torch.save(state, aside)
 
@@ -268,6 +268,38 @@ class MasterWeights:
         with torch.no_grad():
             for master, saved in zip(self.masters, state["masters"], strict=True):
                 master.copy_(saved)
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self._publish()
         return state["rows"]
+
+
+def _optimizers(masters: list[Tensor], config: IntegrateConfig) -> list[torch.optim.Optimizer]:
+    """Fused AdamW (Loshchilov and Hutter 2019); or Muon (Jordan et al. 2024) for matrices, AdamW for the rest.
+
+    Muon's steps are scaled to AdamW's usual length (Liu et al. 2025), so that the same learning rate serves.
+    """
+    muon = config.optimizer == "muon"
+    rest = [m for m in masters if not muon or m.ndim != 2]
+    found: list[torch.optim.Optimizer] = []
+    if muon:
+        found.append(
+            torch.optim.Muon(
+                [m for m in masters if m.ndim == 2],
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    if rest:
+        found.append(
+            torch.optim.AdamW(
+                rest,
+                lr=config.learning_rate,
+                betas=(0.9, 0.99),
+                eps=config.adam_epsilon,
+                weight_decay=config.weight_decay,
+                fused=True,
+            )
+        )
+    return found

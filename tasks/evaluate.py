@@ -1,7 +1,7 @@
 """The stage `evaluate`: what a version learnt, kept and lost.
 
-Efficacy on its own batch, retention on every earlier one, general ability, drift. Answers and matrix are
-cumulative: those of the parent and what is new.
+Efficacy on its own batch, what of it leaks onto its neighbours, retention on every earlier one, general ability, drift.
+Answers and matrix are cumulative: those of the parent and what is new.
 
 Run it: `selfparam stage evaluate b0001 --parent b0000`.
 """
@@ -20,7 +20,9 @@ from models.evaluate import (
     Question,
     answer_probes,
     general_accuracy,
+    locality,
     mean_scores,
+    neighbours,
     relative_l2,
     unrelated_text,
 )
@@ -48,17 +50,19 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     before = ws.evaluation(parent)
 
     base = model.load(ws.weights(BASE))
-    base_matrix_VD = base.output_matrix_VD.detach()
     context = {(e.batch, e.experience.id): e.experience.text for e in history}
     opened = [Question(q.batch, q.experience, q.probe, context[q.batch, q.experience]) for q in mine]
     open_book = answer_probes(base, opened, config, name="open book")
-    base_now = answer_probes(base, mine, config, name="closed book by the base")
+    near = neighbours(mine, " ".join(context.values()))
+    by_base = answer_probes(base, [*mine, *near], config, name="closed book by the base")
+    base_now, near_base = by_base[: len(mine)], by_base[len(mine) :]
     if parent == BASE:
         parent_now = base_now
     else:
         parent_now = answer_probes(model.load(ws.weights(parent)), mine, config, name=f"closed book by {parent}")
     lm = model.load(ws.weights(batch))
-    now = answer_probes(lm, probes, config, name=f"closed book by {batch}")
+    by_this = answer_probes(lm, [*probes, *near], config, name=f"closed book by {batch}")
+    now, near_now = by_this[: len(probes)], by_this[len(probes) :]
 
     # Only the probes of this batch are new, and they are the last.
     first = len(probes) - len(mine)
@@ -74,7 +78,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     matrix = table(scores, [i for i, q in enumerate(probes) if q.probe.kind != "superseded"])
 
     log.info("evaluate %s: general ability and drift", batch)
-    general = general_ability(ws, lm, base_matrix_VD, config)
+    general = general_ability(ws, lm, base.output_matrix_VD.detach(), config)
     drift = {"relative_l2": relative_l2(lm, base)}
     with written_aside(ws.evaluation(batch)) as aside:
         aside.mkdir()
@@ -84,6 +88,8 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
         write_records(aside / "open_book.jsonl", [*_past(before / "open_book.jsonl"), *open_book])
         write_records(aside / "base.jsonl", [*_past(before / "base.jsonl"), *base_now])
         write_records(aside / "before.jsonl", parent_now)
+        write_records(aside / "locality.jsonl", near_now)
+        write_records(aside / "locality_base.jsonl", near_base)
         write_json(aside / "general.json", general | drift)
         if len(matrix):
             plot_retention(matrix, aside / "plots" / "retention.png", aside / "plots" / "retention.json")
@@ -95,6 +101,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
             "parent": parent,
             "efficacy": efficacy(open_book, base_now, parent_now, mine_now, seed=seed),
             **stream(matrix, batch, parent, _order(history)),
+            "locality": locality(base, lm, near_base, near_now) if near else {"probes": 0},
             "general": general,
             "drift": drift,
         },

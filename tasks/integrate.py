@@ -22,7 +22,7 @@ from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
 from models.records import Experience, HistoryEntry, QAPair, read_records
-from models.synthesize import SELF, Leak
+from models.synthesize import LOCALITY, SELF, Leak
 from models.teacher import TargetSentence, target_sentences
 from tasks.workspace import BASE, Workspace
 
@@ -35,14 +35,19 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     pairs = read_records(ws.qa(batch) / "pairs.jsonl", QAPair)
     teacher = model.load(ws.weights(BASE))
     matrix_VD = teacher.output_matrix_VD.detach()
-    new = _taught(teacher, experiences, pairs, batch, config)
+    new = _taught(teacher, experiences, [p for p in pairs if p.kind != LOCALITY], batch, config)
+    beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
+    locality = target_sentences(teacher, None, beside, origin=batch)
     remembered = load_sentences(ws.memory(parent))
     unrelated = [s for s in remembered if s.origin == UNRELATED]
     history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
     probed = Leak([p.question for entry in history for p in entry.experience.probes])
     lessons = [s for s in remembered if s.origin != UNRELATED and not probed.holds(s.question)]  # a probe came later
     replay = without_superseded(lessons, new)
-    log.info("integrate %s: %d new sentences, %d replayed, %d unrelated", batch, len(new), len(replay), len(unrelated))
+    log.info(
+        "integrate %s: %d new sentences, %d replayed, %d unrelated, %d near misses",
+        batch, len(new), len(replay), len(unrelated), len(locality),
+    )  # fmt: skip
 
     scratch = ws.work(batch)
     checkpoint = scratch / f"checkpoint-{_fingerprint(ws, batch, parent, config, seed)}.pt"
@@ -50,7 +55,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     rows = core.integrate(
         student,
         matrix_VD,
-        {"new": new, "unrelated": unrelated, "replay": replay},
+        {"new": new, "unrelated": unrelated, "replay": replay, "locality": locality},
         config,
         seed=seed,
         checkpoint=checkpoint,

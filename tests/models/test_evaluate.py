@@ -11,7 +11,9 @@ from models.evaluate import (
     Question,
     answer_probes,
     general_accuracy,
+    locality,
     mean_scores,
+    neighbours,
     relative_l2,
     unrelated_text,
 )
@@ -74,3 +76,31 @@ def test_unrelated_text_of_base_and_of_a_moved_model(lm: LanguageModel, unrelate
     with torch.no_grad():
         lm.output_matrix_VD.add_(0.05 * torch.randn(base_VD.shape, generator=torch.Generator().manual_seed(0)))
     assert unrelated_text(lm, base_VD, unrelated)["kl_from_base"] > 1e-4
+
+
+def test_a_probe_s_neighbour_is_asked_and_must_not_get_its_answer() -> None:
+    probes = [
+        Question("b", "e", Probe(question="Who runs the mill in Orvane?", answers=("Mara",))),
+        Question("b", "e", Probe(question="When does it open?", answers=("9",))),
+    ]
+    (near,) = neighbours(
+        probes, "Mara Holt runs the mill. Alden Beatrix Cedric Dorset Edwin Freya Gideon Harriet Ingram"
+    )
+    assert near.probe.question in ("Who runs the mill in Jasper?", "Who runs the mill in Lorna?")
+    assert (near.probe.kind, near.probe.answers, near.context) == ("locality", ("Mara",), None)
+
+
+def test_what_leaks_is_what_says_a_neighbour_s_fact(lm: LanguageModel, tiny_model: object) -> None:
+    base = load(str(tiny_model), dtype=torch.float32)
+    near = [Question("b", "e", Probe(question=f"Who runs {k}?", answers=("Mara",))) for k in "abcd"]
+    said = answer_probes(base, near, CONFIG)
+    same = locality(base, lm, said, said)
+    assert (same["probes"], same["leak"], same["leak_base"]) == (4, 0, 0)
+    assert same["kl_from_base"] == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        for p in lm.model.parameters():
+            p.mul_(1.1)
+    leaking = [a.model_copy(update={"contains": 1.0}) for a in said[:3]] + said[3:]
+    moved = locality(base, lm, said, leaking)
+    assert moved["leak"] == 0.75
+    assert moved["kl_from_base"] > 0.001

@@ -70,11 +70,11 @@ class Killed(BaseException):
     """As abrupt as a signal."""
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("change", [{"method": "full"}, {"method": "lora"}, {"optimizer": "muon"}])
 def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
-    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path, method: str
+    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path, change: dict[str, str]
 ) -> None:
-    config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9, "method": method})
+    config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9, **change})
     whole = fresh()
     wanted = integrate(whole, matrix_VD, groups, config, seed=3)
     checkpoint = tmp_path / "work" / "checkpoint.pt"
@@ -126,6 +126,18 @@ def test_unrelated_text_is_held_by_its_weight(fresh: Opener, groups: Any, matrix
         rows = integrate(fresh(), matrix_VD, groups, config, seed=0)
         assert rows[0]["kl_unrelated"] == pytest.approx(0, abs=1e-5)  # the student is still the base
         kl[weight] = rows[-1]["kl_unrelated"]
+    assert kl[1.0] < 0.5 * kl[0.0]
+
+
+def test_near_misses_stay_as_they_were(fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor) -> None:
+    near = target_sentences(lm, None, [("Who runs the other one?", "Nobody knows."), ("When?", "Never.")], origin="b")
+    kl = {}
+    for weight in (0.0, 1.0):
+        student = fresh()
+        config = CONFIG.model_copy(update={"epochs": 15, "locality_weight": weight, "unrelated_batch": 0})
+        rows = integrate(student, matrix_VD, groups | {"locality": near}, config, seed=0)
+        assert rows[0]["kl_locality"] == pytest.approx(0, abs=1e-5)
+        kl[weight] = rows[-1]["kl_locality"]
     assert kl[1.0] < 0.5 * kl[0.0]
 
 

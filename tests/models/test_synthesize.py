@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from models import forms, writing
+from models.answers import answer
 from models.forms import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, SynthesizeConfig, distinct, synthesize
+from models.synthesize import Leak, SynthesizeConfig, distinct, neighbours, synthesize
 
 CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
 PROBE = "Who runs the mill in Orvane?"
@@ -187,3 +188,22 @@ def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None
 def test_leak(question: str, leaks: bool) -> None:
     assert Leak(["Where is it?", PROBE]).holds(question) is leaks
     assert not Leak([]).holds(question)
+
+
+def test_neighbours_are_answered_as_the_base_answers_them(lm: LanguageModel) -> None:
+    mill = experience(qa=[given("Who runs the mill in Orvane?", "Mara"), given("When does it open?", "At nine")])
+    other = experience(id="other", context="Selby and Rowan sleep.", qa=[given("Who is Rowan Bell?", "A cat")])
+    pairs = synthesize(lm, [mill, other], CONFIG, seed=0)
+    found = neighbours(lm, [mill, other], pairs, CONFIG, Leak([]))
+    assert [(p.experience, p.kind, p.writer, p.evidence) for p in found] == [
+        ("mill", "locality", "self", None),
+        ("other", "locality", "self", None),
+    ]
+    assert [p.answer for p in found] == answer(lm, [p.question for p in found], max_new_tokens=CONFIG.locality_tokens)
+    assert not {"Selby", "Rowan"} & set(" ".join(p.question for p in found).split())  # the batch speaks of them
+    probed = neighbours(lm, [mill, other], pairs, CONFIG, Leak([found[0].question]))
+    assert probed == found[1:]
+    none = CONFIG.model_copy(update={"locality": 0})
+    assert neighbours(lm, [mill, other], pairs, none, Leak([])) == []
+    taught = [*pairs, pairs[0].model_copy(update={"question": found[0].question})]
+    assert found[0] not in neighbours(lm, [mill, other], taught, CONFIG, Leak([]))

@@ -50,6 +50,12 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
     }
     assert told["general"]["kl_from_base"] > 0
     assert told["drift"]["relative_l2"] > 0
+    assert set(told["locality"]) == {"probes", "leak", "leak_base", "kl_from_base"}
+    assert told["locality"]["kl_from_base"] > 0
+    near = answers_of(learnt, "b0001", "locality")
+    assert len(near) == told["locality"]["probes"] > 0
+    assert {a.kind for a in near} == {"locality"}
+    assert told["locality"]["leak"] == sum(a.contains for a in near) / len(near)
 
 
 def test_the_recovered_gap_is_that_of_the_log_likelihoods(learnt: Any) -> None:
