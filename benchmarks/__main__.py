@@ -2,8 +2,10 @@
 
     python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl
     python -m benchmarks contexts.jsonl --records 8 --set integrate.epochs=6
+    python -m benchmarks contexts.jsonl --records 20 --split 2
 
-Each file is one batch, each batch's parent the one before: no gate and no tracker, the learning alone.
+Each file is one batch, or as many as `--split` makes of it; each batch's parent is the one before: no gate and no
+tracker, the learning alone.
 """
 
 import argparse
@@ -16,13 +18,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from flows import (
     quiet,  # noqa: F401 - first: it silences what would phone out
     settings,
     stages,
 )
+from models import metrics
 from models.files import read_json
 from tasks.workspace import BASE, Workspace
+
+Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
 
 
 def main() -> None:
@@ -30,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, help="experience files, a batch each, oldest first")
     parser.add_argument("--records", type=int, help="only the first so many records of each file")
+    parser.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
     parser.add_argument("--workspace", type=Path, help="folder to work in and keep (default: a temporary one)")
@@ -38,7 +46,17 @@ def main() -> None:
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         logging.getLogger("selfparam").setLevel(logging.INFO)
         ws = Workspace((arguments.workspace or Path(scratch)).resolve())
-        run(ws, arguments.files, arguments.records, changed(arguments.set, arguments.seed))
+        given = [batch for file in arguments.files for batch in split(file, arguments.records, arguments.split)]
+        run(ws, given, changed(arguments.set, arguments.seed))
+
+
+def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
+    """The first `records` lines of a file as batches of `size` lines each, with names to print."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[:records]
+    if size is None:
+        return [(file.name, lines)]
+    starts = range(0, len(lines), size)
+    return [(f"{file.name} {s + 1}-{min(s + size, len(lines))}", lines[s : s + size]) for s in starts]
 
 
 def changed(assignments: list[str], seed: int) -> dict[str, Any]:
@@ -53,7 +71,7 @@ def changed(assignments: list[str], seed: int) -> dict[str, Any]:
     return values
 
 
-def run(ws: Workspace, files: list[Path], records: int | None, params: dict[str, Any]) -> None:
+def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
     """All stages of all batches, then the tables."""
     ws.root.mkdir(parents=True, exist_ok=True)
     ws.params.write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
@@ -62,9 +80,8 @@ def run(ws: Workspace, files: list[Path], records: int | None, params: dict[str,
     if not ws.metrics(BASE).exists():
         stages.perform(ws, "base", BASE, BASE)
     parent = BASE
-    for number, file in enumerate(files):
+    for number, (_, lines) in enumerate(given):
         batch = f"b{number:04d}"
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[:records]
         ws.raw_folder.mkdir(parents=True, exist_ok=True)
         ws.raw(batch).write_text("".join(lines), encoding="utf-8")
         seconds[batch] = {}
@@ -73,10 +90,10 @@ def run(ws: Workspace, files: list[Path], records: int | None, params: dict[str,
             stages.perform(ws, stage, batch, parent)
             seconds[batch][stage] = time.monotonic() - started
         parent = batch
-    tables(ws, files, params, seconds)
+    tables(ws, [name for name, _ in given], params, seconds)
 
 
-def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: dict[str, dict[str, float]]) -> None:
+def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dict[str, dict[str, float]]) -> None:
     """Print the machine and the versions, a row a batch, and general ability."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("selfparam", "torch", "transformers"))
     print(f"\n{platform.processor() or platform.machine()}, Python {platform.python_version()}, {versions}")
@@ -84,7 +101,7 @@ def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: di
     print("| batch | probes | measure | open book | before | after | now | recovered gap (95 %) |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     last = read_json(ws.metrics(list(seconds)[-1]))
-    for batch, file in zip(seconds, files, strict=True):
+    for batch, name in zip(seconds, names, strict=True):
         learnt = read_json(ws.metrics(batch))["efficacy"]
         now = last["retention"].get(batch, last["efficacy"]["closed_book"])
         for measure in ("contains", "f1", "log_likelihood"):
@@ -94,15 +111,57 @@ def tables(ws: Workspace, files: list[Path], params: dict[str, Any], seconds: di
             if learnt["recovered_gap"] is not None:
                 low, high = learnt["recovered_gap_interval"]
                 gap = f"{learnt['recovered_gap']:.2f} ({low:.2f} to {high:.2f})"
-            print(f"| {file.name} | {learnt['probes']} | {measure} | {row} | {gap} |")
-    print("\n| version | general accuracy (base) | KL from base, unrelated | drift | seconds a stage |")
-    print("| --- | --- | --- | --- | --- |")
+            print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
+    if len(seconds) > 1:
+        print(f"\n{kept([read_json(ws.metrics(batch)) for batch in seconds])}")
+    print(
+        "\n| version | general accuracy (base) | KL from base, unrelated | leaks to near misses (base) | drift | seconds |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     for batch, spent in seconds.items():
         found = read_json(ws.metrics(batch))
         general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in spent.items())
         accuracy = f"{general['accuracy']:.3f} ({general['accuracy_base']:.3f})"
-        moved = f"{general['kl_from_base']:.3f} | {found['drift']['relative_l2']:.4f}"
+        near = found["locality"]
+        leak = f"{near['leak']:.3f} ({near['leak_base']:.3f})" if near["probes"] else "-"
+        moved = f"{general['kl_from_base']:.3f} | {leak} | {found['drift']['relative_l2']:.4f}"
         print(f"| {batch} | {accuracy} | {moved} | {times} |")
+
+
+def kept(measured: list[dict[str, Any]]) -> str:
+    """What of all batches is still there at the end, as a share of what was there right after each was learnt.
+
+    Means over all probes. The recovered gap counts from what the base knew, not from what the parent did.
+    """
+    last = measured[-1]
+    rows = pd.DataFrame(
+        {
+            f"{when}_{measure}": found["probes"] * scores[measure]
+            for measure in ("contains", "log_likelihood")
+            for when, scores in (
+                ("open", found["open_book"]),
+                ("base", found["closed_book_base"]),
+                ("after", found["closed_book"]),
+                ("now", last["retention"].get(version, last["efficacy"]["closed_book"])),
+            )
+        }
+        for version, found in ((m["version"], m["efficacy"]) for m in measured)
+        if found["probes"]
+    )
+    total, probes = rows.sum(), sum(m["efficacy"]["probes"] for m in measured)
+    after, now = total.after_contains / probes, total.now_contains / probes
+    gap_after, gap_now = (
+        metrics.recovered_gap(total.open_log_likelihood, total.base_log_likelihood, total[f"{when}_log_likelihood"])
+        for when in ("after", "now")
+    )
+    line = f"over all {probes} probes: containment {after:.3f} right after, {now:.3f} at the end"
+    if after:
+        line += f" (kept {now / after:.2f})"
+    if gap_after and gap_now is not None:
+        line += (
+            f"; recovered gap {gap_after:.2f} right after, {gap_now:.2f} at the end (kept {gap_now / gap_after:.2f})"
+        )
+    return line
 
 
 if __name__ == "__main__":
