@@ -114,9 +114,7 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
     if len(seconds) > 1:
         print(f"\n{kept([read_json(ws.metrics(batch)) for batch in seconds])}")
-    print(
-        "\n| version | general accuracy (base) | KL from base, unrelated | leaks to near misses (base) | drift | seconds |"
-    )
+    print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for batch, spent in seconds.items():
         found = read_json(ws.metrics(batch))
