@@ -11,15 +11,14 @@ tracker, the learning alone.
 import argparse
 import json
 import logging
-import platform
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmarks.machine import described
 from flows import (
     quiet,  # noqa: F401 - first: it silences what would phone out
     settings,
@@ -73,12 +72,8 @@ def changed(assignments: list[str], seed: int) -> dict[str, Any]:
 
 def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
     """All stages of all batches, then the tables."""
-    ws.root.mkdir(parents=True, exist_ok=True)
-    ws.params.write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
-    settings.read(ws)
+    prepared(ws, params)
     seconds: dict[str, dict[str, float]] = {}
-    if not ws.metrics(BASE).exists():
-        stages.perform(ws, "base", BASE, BASE)
     parent = BASE
     for number, (_, lines) in enumerate(given):
         batch = f"b{number:04d}"
@@ -93,10 +88,19 @@ def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
     tables(ws, [name for name, _ in given], params, seconds)
 
 
+def prepared(ws: Workspace, params: dict[str, Any]) -> Workspace:
+    """A workspace with these settings and a base: the one that it holds, or one made now."""
+    ws.root.mkdir(parents=True, exist_ok=True)
+    ws.params.write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
+    settings.read(ws)
+    if not ws.metrics(BASE).exists():
+        stages.perform(ws, "base", BASE, BASE)
+    return ws
+
+
 def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dict[str, dict[str, float]]) -> None:
     """Print the machine and the versions, a row a batch, and general ability."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("selfparam", "torch", "transformers"))
-    print(f"\n{platform.processor() or platform.machine()}, Python {platform.python_version()}, {versions}")
+    print(f"\n{described()}")
     print(f"changed settings: {json.dumps(params)}\n")
     print("| batch | probes | measure | open book | before | after | now | recovered gap (95 %) |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -16,11 +16,9 @@ Probes are asked with the clock stopped, after training and every so many steps:
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from torch.nn.functional import log_softmax
 
 from benchmarks import trl_peers
 from benchmarks.lessons import Pair, pairs_of, probes_of, taught
+from benchmarks.machine import described
 from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
 from models import model
 from models.contexts import answer_ids, prompt_ids
@@ -66,9 +65,7 @@ def main() -> None:
         loop = LOOPS[arguments.only]
         print(json.dumps(loop(arguments.model, pairs_of(experiences), config, arguments.seed, watch)))
         return
-    packages = ("selfparam", "torch", "transformers", *(["trl"] if TRL else []))
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {versions}")
+    print(described(*(["trl"] if TRL else [])))
     print(f"{len(experiences)} records, {arguments.epochs} epochs, seed {arguments.seed}")
     if not TRL:
         print("TRL's loops are left out; they need: pip install -c constraints.txt -e '.[bench]'")

@@ -7,16 +7,15 @@ new sentences beside unrelated ones, for which the same file's first sentences s
 """
 
 import argparse
-import platform
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.lessons import pairs_of, taught
+from benchmarks.machine import described
 from models import model
 from models.integrate import IntegrateConfig, integrate
 from models.records import Experience, read_records
@@ -45,8 +44,7 @@ def main() -> None:
         student, teacher, groups, config.model_copy(update={"epochs": 1}), arguments.seed
     )
     peak = peak_products(student.device, student.model.dtype)
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("selfparam", "torch", "transformers"))
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {versions}")
+    print(described())
     print(f"{student.model.dtype}, method {arguments.method}, seed {arguments.seed}, {rows} steps after {WARM_UP}\n")
     print(
         "| a step (s) | of which products (s) | share | peak of large products (GFLOP/s) |\n| --- | --- | --- | --- |"

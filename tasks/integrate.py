@@ -35,7 +35,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     pairs = read_records(ws.qa(batch) / "pairs.jsonl", QAPair)
     teacher = model.load(ws.weights(BASE))
     matrix_VD = teacher.output_matrix_VD.detach()
-    new = _taught(teacher, experiences, [p for p in pairs if p.kind != LOCALITY], batch, config)
+    new = taught(teacher, experiences, [p for p in pairs if p.kind != LOCALITY], batch, config)
     beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
     locality = target_sentences(teacher, None, beside, origin=batch)
     remembered = load_sentences(ws.memory(parent))
@@ -82,13 +82,14 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _taught(
+def taught(
     teacher: LanguageModel,
     experiences: Sequence[Experience],
     pairs: Sequence[QAPair],
     batch: str,
     config: IntegrateConfig,
 ) -> list[TargetSentence]:
+    """The pairs as target sentences, experience by experience, with the settings' evidence and written shares."""
     sentences: list[TargetSentence] = []
     for number, experience in enumerate(experiences, start=1):
         mine = [p for p in pairs if p.experience == experience.id]

@@ -1,0 +1,183 @@
+"""Ways to put knowledge into the weights, side by side: the same data, the same model, as many steps.
+
+    python -m benchmarks.methods contexts.jsonl --records 8 --workspace folder
+
+FT(C) is cross-entropy on the contexts, FT(S) cross-entropy on the answers of the pairs; neither sees other text. The
+published objective is KL(teacher || student) on pairs and unrelated text. The default adds the evidence beside the
+question, a share of the written token, and near misses. All train what the settings say (LoRA, merged, or all weights).
+"""
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.__main__ import changed, prepared
+from benchmarks.lessons import probes_of
+from benchmarks.machine import described
+from flows.settings import section
+from models import model
+from models.evaluate import EvaluateConfig, answer_probes, general_accuracy, locality, neighbours, unrelated_text
+from models.integrate import IntegrateConfig, integrate
+from models.memory import load_sentences
+from models.model import LanguageModel
+from models.records import Answer, Experience, QAPair, read_records
+from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
+from models.synthesize import neighbours as near_misses
+from models.teacher import TargetSentence, target_sentences
+from tasks.bundle import general_facts
+from tasks.evaluate import efficacy
+from tasks.integrate import taught
+from tasks.workspace import BASE, Workspace
+
+Groups = dict[str, Sequence[TargetSentence]]
+
+
+class Lesson(NamedTuple):
+    """What all methods start from."""
+
+    base: LanguageModel
+    experiences: Sequence[Experience]
+    pairs: Sequence[QAPair]
+    unrelated: Sequence[TargetSentence]
+    config: IntegrateConfig
+
+
+class Trained(NamedTuple):
+    """The sentences of a method, and the settings that it is trained with."""
+
+    groups: Groups
+    config: IntegrateConfig
+
+
+def fine_tuned_on_contexts(lesson: Lesson) -> Trained:
+    """FT(C): the next token of the contexts, in as many steps as the default takes."""
+    tokenizer = lesson.base.tokenizer
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    sentences = [
+        _by_cross_entropy(lesson, "", (start,), tokenizer(e.text, add_special_tokens=False).input_ids)
+        for e in lesson.experiences
+    ]
+    learnt = len([p for p in lesson.pairs if p.kind != LOCALITY])
+    steps = lesson.config.epochs * math.ceil(learnt / lesson.config.batch_size)
+    batch = min(len(sentences), max(1, lesson.config.batch_size // 4))  # contexts are long: as many tokens a step
+    epochs = math.ceil(steps / math.ceil(len(sentences) / batch))
+    return Trained({"new": sentences}, lesson.config.model_copy(update={"batch_size": batch, "epochs": epochs}))
+
+
+def fine_tuned_on_sentences(lesson: Lesson) -> Trained:
+    """FT(S): the next token of the written answers, from their questions."""
+    sentences = _taught(lesson, lesson.config)
+    return Trained({"new": [replace(s, written=1.0) for s in sentences]}, lesson.config)
+
+
+def as_published(lesson: Lesson) -> Trained:
+    """SELF-PARAM's own objective: the pure KL, the teacher reads the context and no more."""
+    config = lesson.config.model_copy(update={"evidence": False, "written_share_self": 0.0, "written_share_given": 0.0})
+    return Trained({"new": _taught(lesson, config), "unrelated": lesson.unrelated}, config)
+
+
+def as_by_default(lesson: Lesson) -> Trained:
+    """What the settings say, near misses included."""
+    near = [(p.question, p.answer) for p in lesson.pairs if p.kind == LOCALITY]
+    beside = target_sentences(lesson.base, None, near, origin=LOCALITY)
+    groups: Groups = {"new": _taught(lesson, lesson.config), "unrelated": lesson.unrelated, "locality": beside}
+    return Trained(groups, lesson.config)
+
+
+METHODS: dict[str, Callable[[Lesson], Trained]] = {
+    "FT(C): cross-entropy on contexts": fine_tuned_on_contexts,
+    "FT(S): cross-entropy on answers": fine_tuned_on_sentences,
+    "SELF-PARAM as published": as_published,
+    "default": as_by_default,
+}
+COLUMNS = (
+    "method", "contains", "F1", "log-likelihood", "recovered gap (95 %)", "leak", "general", "KL from base", "seconds",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Train every method from the base and print a table in Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, help="experience file with probes; pairs are taken from it or written")
+    parser.add_argument("--records", type=int, help="only the first so many records")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
+    parser.add_argument("--only", choices=METHODS, action="append", help="this method (may be said again)")
+    parser.add_argument("--workspace", type=Path, help="folder whose base is used, or made (default: a temporary one)")
+    arguments = parser.parse_args()
+    experiences = read_records(arguments.file, Experience)[: arguments.records]
+    params = changed(arguments.set, arguments.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        ws = prepared(Workspace((arguments.workspace or Path(scratch)).resolve()), params)
+        print(f"{described()}\n{arguments.file.name}, {len(experiences)} records, settings {params}\n", flush=True)
+        table(ws, experiences, arguments.only or list(METHODS), arguments.seed)
+
+
+def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[str], seed: int) -> None:
+    """Print a row for the open book, the base, and each of `methods`."""
+    base = model.load(ws.weights(BASE))
+    unrelated, held_out = load_sentences(ws.memory(BASE)), load_sentences(ws.evaluation(BASE) / "unrelated")
+    pairs = _pairs(ws, base, experiences, seed)
+    lesson = Lesson(base, experiences, pairs, unrelated, section(ws, "integrate", IntegrateConfig))
+    config = section(ws, "evaluate", EvaluateConfig)
+    probes = probes_of(experiences)
+    near = neighbours(probes, " ".join(e.text for e in experiences))
+    opened, before, near_base = (
+        answer_probes(base, asked, config) for asked in (probes_of(experiences, open_book=True), probes, near)
+    )
+
+    def row(name: str, lm: LanguageModel, answers: Sequence[Answer], seconds: str) -> None:
+        found = efficacy(opened, before, before, answers, seed=seed)
+        scores = found["closed_book"]
+        low, high = found["recovered_gap_interval"] or (math.nan, math.nan)
+        leak = locality(base, lm, near_base, answer_probes(lm, near, config))["leak"] if near else math.nan
+        kl = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)["kl_from_base"]
+        cells = [
+            name, f"{scores['contains']:.3f}", f"{scores['f1']:.3f}", f"{scores['log_likelihood']:.2f}",
+            f"{found['recovered_gap'] or math.nan:.2f} ({low:.2f} to {high:.2f})",
+            f"{leak:.2f}", f"{general_accuracy(lm, general_facts(), config):.2f}", f"{kl:.3f}", seconds,
+        ]  # fmt: skip
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+    learnt = sum(p.kind != LOCALITY for p in lesson.pairs)
+    print(f"{len(probes)} probes, {len(near)} near misses, {learnt} pairs\n")
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+    row("open book", base, opened, "-")
+    row("base, closed book", base, before, "-")
+    for name in methods:
+        student, started = model.load(ws.weights(BASE)), time.monotonic()
+        groups, changed_config = METHODS[name](lesson)
+        integrate(student, base.output_matrix_VD.detach(), groups, changed_config, seed=seed)
+        seconds = time.monotonic() - started
+        row(name, student, answer_probes(student, probes, config), f"{seconds:.0f}")
+
+
+def _pairs(ws: Workspace, base: LanguageModel, experiences: Sequence[Experience], seed: int) -> list[QAPair]:
+    config, facts = section(ws, "synthesize", SynthesizeConfig), [question for question, _ in general_facts()]
+    pairs = synthesize(base, experiences, config, seed=seed, forbidden=facts)
+    leak = Leak.of(experiences, facts)
+    return pairs + near_misses(base, experiences, pairs, config, leak)
+
+
+def _taught(lesson: Lesson, config: IntegrateConfig) -> list[TargetSentence]:
+    pairs = [p for p in lesson.pairs if p.kind != LOCALITY]
+    return taught(lesson.base, lesson.experiences, pairs, "new", config)
+
+
+def _by_cross_entropy(lesson: Lesson, question: str, prompt: Sequence[int], target: Sequence[int]) -> TargetSentence:
+    """All of the target is the written token: what a teacher would say does not count."""
+    width = lesson.base.output_matrix_VD.shape[1]
+    states_TD: Tensor = torch.zeros(len(target), width, dtype=lesson.base.model.dtype)
+    return TargetSentence(question, tuple(prompt), tuple(target), states_TD, "new", "", written=1.0)
+
+
+if __name__ == "__main__":
+    main()
