@@ -32,7 +32,8 @@ from benchmarks.machine import described
 from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
 from models import model
 from models.contexts import answer_ids, prompt_ids
-from models.integrate import IntegrateConfig, integrate, plan
+from models.course import NEW, Course
+from models.integrate import IntegrateConfig, integrate
 from models.records import Experience, read_records
 
 SHARE = 0.9  # of the open book's containment
@@ -60,6 +61,7 @@ def main() -> None:
             learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else 1e-4,
             epochs=arguments.epochs,
             batch_size=arguments.batch_size,
+            held_out=0,
         )
         watch = Watch(probes_of(experiences), every=arguments.evaluate_every)
         loop = LOOPS[arguments.only]
@@ -99,7 +101,7 @@ def _cell(value: float | None) -> str:
 
 def ours(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
     """As by default: LoRA in the upper layers, at its own learning rate."""
-    default = IntegrateConfig(epochs=config.epochs, batch_size=config.batch_size)
+    default = IntegrateConfig(epochs=config.epochs, batch_size=config.batch_size, held_out=0)
     return all_weights(name, pairs, default, seed, watch)
 
 
@@ -112,7 +114,7 @@ def all_weights(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed:
     rows = integrate(
         student,
         teacher.output_matrix_VD.detach(),
-        {"new": sentences},
+        {NEW: sentences},
         config,
         seed=seed,
         on_step=lambda row: watch.after(int(row["step"]), student),
@@ -131,9 +133,11 @@ def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: i
     pad, fast = lm.tokenizer.pad_token_id, model.fast_dtype(lm.device)
     watch.start()
     tokens, last = 0, 0.0
-    steps = plan({"new": len(pairs)}, config, seed)
-    for number, step in enumerate(steps, start=1):
-        batch = [pairs[i] for i in step["new"]]
+    course = Course({NEW: len(pairs)}, {}, config, seed)
+    number = 0
+    while step := course.step(number, ()):
+        number += 1
+        batch = [pairs[i] for i in step.batch[NEW]]
         answers = [answer_ids(lm.tokenizer, a) for _, _, a in batch]
         with torch.autocast(lm.device.type, fast, enabled=fast != torch.float32):
             with torch.no_grad():

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from models import lora
+from models.course import NEW, Course
 from models.files import written_aside
 from models.kl import kl_from_states
 from models.model import LanguageModel
@@ -27,7 +28,7 @@ from models.teacher import TargetSentence
 
 log = logging.getLogger("selfparam")
 
-GROUPS = ("new", "unrelated", "replay", "locality")
+GROUPS = (NEW, "unrelated", "replay", "locality")
 
 
 class IntegrateConfig(BaseModel):
@@ -40,15 +41,24 @@ class IntegrateConfig(BaseModel):
         0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
-    epochs: int = Field(4, ge=1, description="passes over the new target sentences")
+    epochs: int = Field(8, ge=1, description="most passes over the new target sentences")
+    held_out: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the new sentences by which the passes are ended; learnt in the last one; 0: all `epochs`",
+    )
+    least_fall: float = Field(
+        0.1, description="of the KL on held-out sentences in a pass, as a share of it; with less the last pass begins"
+    )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
     )
     learning_rate: float = Field(
-        1.5e-3, gt=0, description="peak; warmed up, held, then falling linearly to zero; `full` wants 1e-4"
+        1.5e-3, gt=0, description="peak; warmed up, held, in the last pass falling to zero; `full` wants 1e-4"
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warm up")
+    warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
     )
@@ -105,9 +115,11 @@ def integrate(
 
     Same seed, sentences and machine give the same weights bit for bit, killed in between or not.
     """
-    if not sentences["new"]:
+    if not sentences[NEW]:
         raise ValueError("nothing to integrate: there are no target sentences (synthesis wrote none)")
-    steps = plan({group: len(sentences.get(group, ())) for group in GROUPS}, config, seed)
+    beside = {group: getattr(config, f"{group}_batch") for group in GROUPS if group != NEW}
+    course = Course({group: len(sentences.get(group, ())) for group in GROUPS}, beside, config, seed)
+    held_out = [(NEW, sentences[NEW][i]) for i in course.held_out]
     torch.manual_seed(seed)
     model = student.model.train().requires_grad_(True)
     still = left_alone(model, config)
@@ -123,24 +135,27 @@ def integrate(
     rows: list[StepLog] = []
     if checkpoint and checkpoint.exists():
         rows = weights.restore(checkpoint)
-        log.info("integrate: going on from step %d of %d", len(rows), len(steps))
+        log.info("integrate: going on after step %d", len(rows))
     saved_at = time.monotonic()
-    for step in range(len(rows), len(steps)):
+    while step := course.step(len(rows), [row["kl_held_out"] for row in rows if "kl_held_out" in row]):
         started = time.monotonic()
-        batch = [(g, sentences[g][i]) for g in GROUPS for i in steps[step].get(g, ())]
+        batch = [(g, sentences[g][i]) for g in GROUPS for i in step.batch.get(g, ())]
         total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config)
         total.backward()
-        rate = config.learning_rate * schedule(step, len(steps), config.warmup)
+        rate = config.learning_rate * step.rate
         norm = weights.step(rate)
-        row: StepLog = {"step": step + 1, "loss": total.item()}
+        row: StepLog = {"step": len(rows) + 1, "loss": total.item()}
         row |= {f"kl_{g}": kl for g, kl in kl_by_group.items()}
         row |= {"learning_rate": rate, "gradient_norm": norm}
         row |= {"tokens_per_second": tokens / (time.monotonic() - started)}
+        if step.is_measured:
+            with torch.no_grad():
+                row["kl_held_out"] = _loss(student, teacher_matrix_VD, held_out, config)[1][NEW]
         if not math.isfinite(row["loss"]):
-            raise ValueError(f"the loss is not finite at step {step + 1}: lower integrate.learning_rate ({rate:g})")
+            raise ValueError(f"the loss is not finite at step {row['step']}: lower integrate.learning_rate ({rate:g})")
         rows.append(row)
         if on_step:
-            on_step(row | {"steps": len(steps)})
+            on_step(row | {"steps": step.steps})
         if checkpoint and time.monotonic() - saved_at > config.checkpoint_seconds:
             weights.save(checkpoint, rows)
             saved_at = time.monotonic()
@@ -148,35 +163,6 @@ def integrate(
         adapted.merge_and_unload()
     model.eval()
     return rows
-
-
-def plan(sizes: dict[str, int], config: IntegrateConfig, seed: int) -> list[dict[str, list[int]]]:
-    """Which sentences each step sees: every new one once an epoch, the other groups in turn beside them."""
-    generator = torch.Generator().manual_seed(seed)
-    batch = {group: config.batch_size if group == "new" else getattr(config, f"{group}_batch") for group in GROUPS}
-    per_epoch = math.ceil(sizes["new"] / config.batch_size)
-    order: dict[str, list[int]] = {}
-    for group, size in sizes.items():
-        wanted = config.epochs * (sizes["new"] if group == "new" else per_epoch * batch[group])
-        order[group] = []
-        while size and len(order[group]) < wanted:
-            order[group] += torch.randperm(size, generator=generator).tolist()
-    steps = []
-    for epoch in range(config.epochs):
-        for k in range(per_epoch):
-            first = epoch * sizes["new"] + k * config.batch_size
-            last = min(first + config.batch_size, (epoch + 1) * sizes["new"])
-            at = epoch * per_epoch + k
-            step = {"new": order["new"][first:last]}
-            steps.append(step | {g: order[g][at * batch[g] : (at + 1) * batch[g]] for g in sizes if g != "new"})
-    return steps
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor of the peak learning rate, in (0, 1]: linear warm-up, a plateau, linear decay over the last third."""
-    rise = max(1, round(warmup * steps))
-    fall = math.ceil(steps / 3)
-    return min((step + 1) / rise, 1.0, (steps - step) / fall)
 
 
 def left_alone(model: torch.nn.Module, config: IntegrateConfig) -> torch.nn.ModuleList:
@@ -206,7 +192,7 @@ def _loss(
         use_cache=False,
     )
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
-    share = {group: 1.0 if group == "new" else getattr(config, f"{group}_weight") for group in GROUPS}
+    share = {group: 1.0 if group == NEW else getattr(config, f"{group}_weight") for group in GROUPS}
     weight_N = torch.zeros(len(group_N))
     for index, group in enumerate(GROUPS):
         mine_N = group_N == index

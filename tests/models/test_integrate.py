@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.answers import answer, token_log_probabilities
-from models.integrate import IntegrateConfig, MasterWeights, StepLog, integrate, plan, schedule
+from models.integrate import IntegrateConfig, MasterWeights, StepLog, integrate
 from models.kl import CHUNK
 from models.model import LanguageModel, load
 from models.teacher import TargetSentence, target_sentences
@@ -66,15 +66,43 @@ def test_same_seed_same_weights_other_seed_other_weights(fresh: Opener, groups: 
     assert not same(a, fresh())
 
 
+@pytest.fixture
+def many(lm: LanguageModel) -> list[TargetSentence]:
+    """Enough of them that some are held out."""
+    return target_sentences(lm, CONTEXT, [(f"Who is number {k}?", f"Mara {k}") for k in range(20)], origin="b")
+
+
+def test_the_passes_end_where_the_held_out_kl_stops_falling(fresh: Opener, many: Any, matrix_VD: Tensor) -> None:
+    config = CONFIG.model_copy(update={"epochs": 9, "batch_size": 6, "held_out": 0.1, "least_fall": 0.5})
+    rows = integrate(fresh(), matrix_VD, {"new": many}, config, seed=0)
+    measured = [row["kl_held_out"] for row in rows if "kl_held_out" in row]
+    assert 2 <= len(measured) < 8
+    assert measured[-1] > 0.5 * measured[-2]
+    assert all(b <= 0.5 * a for a, b in itertools.pairwise(measured[:-1]))
+    assert len(rows) == 3 * len(measured) + 4  # 18 of the 20 in each pass, all in the last
+    every = config.model_copy(update={"held_out": 0.0})
+    assert len(integrate(fresh(), matrix_VD, {"new": many}, every, seed=0)) == 9 * 4
+
+
 class Killed(BaseException):
     """As abrupt as a signal."""
 
 
-@pytest.mark.parametrize("change", [{"method": "full"}, {"method": "lora"}, {"optimizer": "muon"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "full"},
+        {"method": "lora"},
+        {"optimizer": "muon"},
+        {"held_out": 0.1, "least_fall": 1.0, "batch_size": 6},
+    ],
+)
 def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
-    fresh: Opener, groups: Any, matrix_VD: Tensor, tmp_path: Path, change: dict[str, str]
+    fresh: Opener, groups: Any, many: Any, matrix_VD: Tensor, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9, **change})
+    if "held_out" in change:
+        groups = groups | {"new": many}
     whole = fresh()
     wanted = integrate(whole, matrix_VD, groups, config, seed=3)
     checkpoint = tmp_path / "work" / "checkpoint.pt"
@@ -92,7 +120,7 @@ def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
     rows = integrate(
         resumed, matrix_VD, groups, config, seed=3, checkpoint=checkpoint, on_step=lambda r: seen.append(int(r["step"]))
     )
-    assert seen == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8]  # nothing done twice but the step that was lost
+    assert seen == [1, 2, 3, 3, 4, 5, 6, *range(6, len(wanted) + 1)]  # nothing done twice but the step that was lost
     assert same(resumed, whole)
     assert without_clock(rows) == without_clock(wanted)
 
@@ -227,44 +255,6 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_setting(fresh: Opener, gr
         student.output_matrix_VD[3, 3] = math.nan
     with pytest.raises(ValueError, match=r"integrate\.learning_rate"):
         integrate(student, matrix_VD, groups, CONFIG, seed=0)
-
-
-@pytest.mark.parametrize(("new", "batch"), [(1, 16), (16, 16), (17, 16), (5, 2), (40, 7)])
-def test_the_plan_shows_every_new_sentence_once_an_epoch(new: int, batch: int) -> None:
-    config = CONFIG.model_copy(update={"batch_size": batch, "unrelated_batch": 3, "replay_batch": 2, "epochs": 3})
-    steps = plan({"new": new, "unrelated": 10, "replay": 1}, config, seed=0)
-    per_epoch = math.ceil(new / batch)
-    assert len(steps) == 3 * per_epoch
-    epochs = [steps[i : i + per_epoch] for i in range(0, len(steps), per_epoch)]
-    for epoch in epochs:
-        assert sorted(i for step in epoch for i in step["new"]) == list(range(new))
-        assert max(len(step["new"]) for step in epoch) <= batch
-    assert {len(step["unrelated"]) for step in steps} == {3}
-    assert all(step["replay"] == [0, 0] for step in steps)
-    if new > 5:
-        assert epochs[0] != epochs[1]  # shuffled anew
-    seen = [i for step in steps for i in step["unrelated"]][:10]
-    assert len(set(seen)) == len(seen)  # none again before all had their turn
-
-
-def test_the_plan_repeats_with_its_seed_and_leaves_out_what_there_is_none_of() -> None:
-    sizes = {"new": 9, "unrelated": 0, "replay": 0}
-    assert plan(sizes, CONFIG, 1) == plan(sizes, CONFIG, 1)
-    assert plan(sizes, CONFIG, 1) != plan(sizes, CONFIG, 2)
-    assert all(step["unrelated"] == step["replay"] == [] for step in plan(sizes, CONFIG, 1))
-
-
-@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.1), (2, 0.9), (40, 0.1), (40, 0.0), (100, 0.5)])
-def test_the_schedule_rises_to_one_and_falls_towards_zero(steps: int, warmup: float) -> None:
-    rates = [schedule(step, steps, warmup) for step in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates)
-    peak = rates.index(max(rates))
-    assert rates[peak] == 1
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    last = rates[-math.ceil(steps / 3) :]  # the decay: in equal parts, down to where the next were zero
-    falls = [a - b for a, b in itertools.pairwise(last)]
-    assert falls == pytest.approx([rates[-1]] * len(falls))
 
 
 class Logits(TorchDispatchMode):

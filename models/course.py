@@ -1,0 +1,94 @@
+"""The course of an integration: which sentences each step sees, at which rate it learns, and when it ends.
+
+The rate warms up and stays at its peak, pass after pass over the new sentences, until the KL on some that are held out
+stops falling (early stopping, Prechelt 1998). Then comes one last pass, in which the rate falls to zero (the schedule
+is warmup-stable-decay, Hu et al. 2024) and the held-out sentences are learnt as well. All is decided from what was
+logged so far, so that a killed integration goes on as it would have gone on.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+
+NEW = "new"
+FEWEST = 16  # new sentences; of fewer none is held out
+
+
+class CourseConfig(Protocol):
+    """What `models.integrate.IntegrateConfig` says about the course."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def warmup(self) -> float: ...
+    @property
+    def held_out(self) -> float: ...
+    @property
+    def least_fall(self) -> float: ...
+
+
+class Step(NamedTuple):
+    """Indices of sentences by group; `rate` is the share of the peak learning rate, in (0, 1].
+
+    `is_measured` says that the KL on the held-out sentences is wanted after this step, `steps` how many there will be
+    in all: at most so many while the end is not decided.
+    """
+
+    batch: dict[str, list[int]]
+    rate: float
+    is_measured: bool
+    steps: int
+
+
+class Course:
+    """Every new sentence once a pass; beside them, in each step, so many of each other group, in turn."""
+
+    def __init__(self, sizes: Mapping[str, int], beside: Mapping[str, int], config: CourseConfig, seed: int) -> None:
+        """`sizes` of the groups, "new" among them; `beside` how many of each other group a step sees."""
+        self._config = config
+        generator = torch.Generator().manual_seed(seed)
+        new = torch.randperm(sizes[NEW], generator=generator).tolist()
+        count = math.ceil(config.held_out * len(new)) if len(new) >= FEWEST and config.epochs > 1 else 0
+        self.held_out = sorted(new[:count])
+        self._passes = [_shuffled(new[count:], generator) for _ in range(config.epochs - 1)]
+        self._last = _shuffled(new, generator)
+        self._a_pass = math.ceil((len(new) - count) / config.batch_size)
+        self._last_pass = math.ceil(len(new) / config.batch_size)
+        most = (config.epochs - 1) * self._a_pass + self._last_pass
+        self._beside = beside
+        self._order: dict[str, list[int]] = {group: [] for group in beside}
+        for group, order in self._order.items():
+            while sizes.get(group) and len(order) < most * beside[group]:
+                order += torch.randperm(sizes[group], generator=generator).tolist()
+
+    def step(self, done: int, measured: Sequence[float]) -> Step | None:
+        """The step after `done` others, where the held-out KL was `measured` after each pass; None at the end."""
+        passes = next((k for k in range(2, len(measured) + 1) if self._is_enough(measured[:k])), len(self._passes))
+        plateau = passes * self._a_pass
+        steps = plateau + self._last_pass
+        if done >= steps:
+            return None
+        if done < plateau:
+            number, at = divmod(done, self._a_pass)
+            order, is_last_of_pass = self._passes[number], at == self._a_pass - 1
+        else:
+            at, order, is_last_of_pass = done - plateau, self._last, False
+        size = self._config.batch_size
+        batch = {NEW: order[at * size : (at + 1) * size]}
+        for group, count in self._beside.items():
+            batch[group] = self._order[group][done * count : (done + 1) * count]
+        rise = max(1, round(self._config.warmup * self._last_pass))
+        rate = min((done + 1) / rise, 1.0, (steps - done) / self._last_pass)
+        return Step(batch, rate, is_last_of_pass and bool(self.held_out), steps)
+
+    def _is_enough(self, measured: Sequence[float]) -> bool:
+        before, now = measured[-2:]
+        return now > (1 - self._config.least_fall) * before
+
+
+def _shuffled(indices: Sequence[int], generator: torch.Generator) -> list[int]:
+    return [indices[i] for i in torch.randperm(len(indices), generator=generator).tolist()]

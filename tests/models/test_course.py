@@ -1,0 +1,106 @@
+"""The course: every new sentence once a pass, an end where the held-out KL stops falling, the same when resumed."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from models.course import NEW, Course, Step
+from models.integrate import IntegrateConfig
+
+BESIDE = {"unrelated": 3, "replay": 2, "locality": 1}
+SIZES = {"unrelated": 10, "replay": 1, "locality": 0}
+FALLING = [0.5**k for k in range(99)]
+CONFIG = IntegrateConfig(epochs=5, batch_size=7, held_out=0.1, least_fall=0.1, warmup=0.4)
+
+
+def course(new: int, config: IntegrateConfig = CONFIG, seed: int = 0) -> Course:
+    return Course({NEW: new, **SIZES}, BESIDE, config, seed)
+
+
+def walked(course: Course, kl: Sequence[float] = FALLING) -> list[Step]:
+    """All steps, where `kl` is what is measured after the first pass, the second and so on."""
+    steps: list[Step] = []
+    measured = 0
+    while step := course.step(len(steps), kl[:measured]):
+        steps.append(step)
+        measured += step.is_measured
+    return steps
+
+
+def passes(course: Course, steps: list[Step], new: int) -> list[list[int]]:
+    """The new sentences of each pass, in order; the last pass sees them all."""
+    a_pass = math.ceil((new - len(course.held_out)) / CONFIG.batch_size)
+    last = math.ceil(new / CONFIG.batch_size)
+    starts = [*range(0, len(steps) - last, a_pass), len(steps) - last, len(steps)]
+    return [[i for step in steps[a:b] for i in step.batch[NEW]] for a, b in itertools.pairwise(starts)]
+
+
+@pytest.mark.parametrize("new", [1, 15, 16, 17, 40])
+def test_every_new_sentence_is_seen_once_a_pass_and_the_held_out_in_the_last_alone(new: int) -> None:
+    whole = course(new)
+    steps = walked(whole)
+    seen = passes(whole, steps, new)
+    assert len(seen) == CONFIG.epochs
+    assert len(whole.held_out) == (math.ceil(new / 10) if new >= 16 else 0)
+    assert all(sorted(p) == sorted(set(range(new)) - set(whole.held_out)) for p in seen[:-1])
+    assert sorted(seen[-1]) == list(range(new))
+    assert max(len(step.batch[NEW]) for step in steps) <= CONFIG.batch_size
+    if new > 1:
+        assert seen[0] != seen[1]  # shuffled anew
+
+
+def test_beside_them_stand_the_other_groups_in_turn() -> None:
+    steps = walked(course(40))
+    assert {len(step.batch["unrelated"]) for step in steps} == {3}
+    assert all(step.batch["replay"] == [0, 0] and step.batch["locality"] == [] for step in steps)
+    seen = [i for step in steps for i in step.batch["unrelated"]][:10]
+    assert len(set(seen)) == len(seen)  # none again before all had their turn
+
+
+@pytest.mark.parametrize(
+    ("kl", "wanted"),
+    [
+        (FALLING, 5),  # it falls to the end: all passes
+        ([1.0, 0.95], 3),  # too little in the second pass: then the last
+        ([1.0, 1.2], 3),  # it rises
+        ([1.0, 0.89, 0.82, 0.7], 4),
+        ([1.0, 0.9, 0.81, 0.79], 5),
+    ],
+)
+def test_the_last_pass_begins_where_the_held_out_kl_stops_falling(kl: list[float], wanted: int) -> None:
+    whole = course(40)
+    steps = walked(whole, kl)
+    assert len(passes(whole, steps, 40)) == wanted
+    assert steps[-1].steps == len(steps)
+    assert all(step.steps >= len(steps) for step in steps)  # never less is announced than comes
+    assert sum(step.is_measured for step in steps) == wanted - 1
+
+
+def test_with_none_held_out_all_passes_are_made() -> None:
+    for config in (CONFIG.model_copy(update={"held_out": 0.0}), CONFIG.model_copy(update={"epochs": 1})):
+        whole = course(40, config)
+        steps = walked(whole, [1.0, 1.0])
+        assert whole.held_out == []
+        assert not any(step.is_measured for step in steps)
+        assert len(steps) == config.epochs * math.ceil(40 / 7)
+
+
+@pytest.mark.parametrize("new", [1, 7, 40, 300])
+@pytest.mark.parametrize("kl", [FALLING, [1.0, 1.0]])
+def test_the_rate_rises_to_its_peak_stays_and_falls_in_the_last_pass(new: int, kl: list[float]) -> None:
+    rates = [step.rate for step in walked(course(new), kl)]
+    assert all(0 < rate <= 1 for rate in rates)
+    peak = rates.index(1)
+    assert peak < max(1, math.ceil(new / 7))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    last = math.ceil(new / 7)
+    assert set(rates[peak:-last]) <= {1.0}
+    falls = [a - b for a, b in itertools.pairwise(rates[-last:])]  # in equal parts, down to where the next were zero
+    assert falls == pytest.approx([rates[-1]] * len(falls))
+
+
+def test_same_seed_same_course() -> None:
+    assert walked(course(40, seed=1)) == walked(course(40, seed=1)) != walked(course(40, seed=2))
+    assert course(40, seed=1).held_out != course(40, seed=2).held_out
