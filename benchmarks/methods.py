@@ -168,8 +168,7 @@ def _pairs(ws: Workspace, base: LanguageModel, experiences: Sequence[Experience]
 
 
 def _taught(lesson: Lesson, config: IntegrateConfig) -> list[TargetSentence]:
-    pairs = [p for p in lesson.pairs if p.kind != LOCALITY]
-    return taught(lesson.base, lesson.experiences, pairs, "new", config)
+    return [s for e in lesson.experiences for s in taught(lesson.base, e, lesson.pairs, "new", config)]
 
 
 def _by_cross_entropy(lesson: Lesson, question: str, prompt: Sequence[int], target: Sequence[int]) -> TargetSentence:

@@ -1,6 +1,7 @@
 """The stage `integrate`: a parent's weights and a batch's pairs in, the weights that know the batch out.
 
-Killed, it goes on from its checkpoint, which lies outside DVC's outputs (`data/.work/<batch>/`).
+Killed, it goes on from what lies outside DVC's outputs (`data/.work/<batch>/`): its checkpoint, and what the teacher
+said of each experience. That is read from there while the student learns, so a batch's states need no memory.
 
 Run it: `selfparam stage integrate b0001 --parent b0000`.
 """
@@ -35,9 +36,16 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     pairs = read_records(ws.qa(batch) / "pairs.jsonl", QAPair)
     teacher = model.load(ws.weights(BASE))
     matrix_VD = teacher.output_matrix_VD.detach()
-    new = taught(teacher, experiences, [p for p in pairs if p.kind != LOCALITY], batch, config)
+    scratch, fingerprint = ws.work(batch), _fingerprint(ws, batch, parent, config, seed)
     beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
     locality = target_sentences(teacher, None, beside, origin=batch)
+    new: list[TargetSentence] = []
+    for number, experience in enumerate(experiences, start=1):
+        states = scratch / f"taught-{fingerprint}" / f"{number:06d}"
+        if not states.exists():
+            save_sentences(states, taught(teacher, experience, pairs, batch, config))
+        new += load_sentences(states)  # its states stay on the disk until they are used
+        log.info("integrate %s: teacher has read %d/%d", batch, number, len(experiences))
     remembered = load_sentences(ws.memory(parent))
     unrelated = [s for s in remembered if s.origin == UNRELATED]
     history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
@@ -49,8 +57,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         batch, len(new), len(replay), len(unrelated), len(locality),
     )  # fmt: skip
 
-    scratch = ws.work(batch)
-    checkpoint = scratch / f"checkpoint-{_fingerprint(ws, batch, parent, config, seed)}.pt"
+    checkpoint = scratch / f"checkpoint-{fingerprint}.pt"
     student = model.load(ws.weights(parent))
     rows = core.integrate(
         student,
@@ -83,28 +90,19 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
 
 
 def taught(
-    teacher: LanguageModel,
-    experiences: Sequence[Experience],
-    pairs: Sequence[QAPair],
-    batch: str,
-    config: IntegrateConfig,
+    teacher: LanguageModel, experience: Experience, pairs: Sequence[QAPair], batch: str, config: IntegrateConfig
 ) -> list[TargetSentence]:
-    """The pairs as target sentences, experience by experience, with the settings' evidence and written shares."""
-    sentences: list[TargetSentence] = []
-    for number, experience in enumerate(experiences, start=1):
-        mine = [p for p in pairs if p.experience == experience.id]
-        shares = [config.written_share_self if p.writer == SELF else config.written_share_given for p in mine]
-        sentences += target_sentences(
-            teacher,
-            experience.text,
-            [(p.question, p.answer) for p in mine],
-            origin=batch,
-            experience=experience.id,
-            evidence=[p.evidence if config.evidence else None for p in mine],
-            written=shares,
-        )
-        log.info("integrate %s: teacher has read %d/%d", batch, number, len(experiences))
-    return sentences
+    """The pairs to learn about one experience as target sentences, with the settings' evidence and written shares."""
+    mine = [p for p in pairs if p.experience == experience.id and p.kind != LOCALITY]
+    return target_sentences(
+        teacher,
+        experience.text,
+        [(p.question, p.answer) for p in mine],
+        origin=batch,
+        experience=experience.id,
+        evidence=[p.evidence if config.evidence else None for p in mine],
+        written=[config.written_share_self if p.writer == SELF else config.written_share_given for p in mine],
+    )
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:
@@ -112,8 +110,9 @@ def _stored_dtype(ws: Workspace) -> torch.dtype:
 
 
 def _fingerprint(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, seed: int) -> str:
-    """Of everything that a checkpoint depends on: one of other inputs is never taken up."""
+    """Of everything that checkpoint and states depend on: those of other inputs are never taken up."""
     inputs = [
+        (ws.validated(batch) / "experiences.jsonl").read_bytes(),
         (ws.qa(batch) / "pairs.jsonl").read_bytes(),
         (ws.memory(parent) / "sentences.jsonl").read_bytes(),
         (ws.weights(parent) / "provenance.json").read_bytes(),

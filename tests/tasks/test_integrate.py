@@ -68,8 +68,10 @@ def test_killed_it_goes_on_and_writes_the_same_bytes(ready: Any, monkeypatch: py
         kill_at(7, patched)
         with pytest.raises(Killed):
             ready.train("b0000", "base", **config)
-    (checkpoint,) = ready.ws.work("b0000").iterdir()
+    checkpoint, states = sorted(ready.ws.work("b0000").iterdir())
     assert checkpoint.suffix == ".pt"
+    assert len(load_sentences(states / "000001")) == 9
+    monkeypatch.setattr(stage, "taught", None)  # the teacher is not asked again
     seen: list[float] = []
     monkeypatch.setattr(stage, "_say", lambda _, row: seen.append(row["step"]))
     ready.train("b0000", "base", **config)
