@@ -87,13 +87,19 @@ def cell(scores: Scores | None, between: str = " · ") -> str:
 
 
 def general_line(metrics: dict[str, Any]) -> str:
-    """General ability before and after, in one sentence."""
-    general = metrics["general"]
-    return (
+    """General ability before and after, and what leaks onto neighbours, in two sentences."""
+    general, near = metrics["general"], metrics.get("locality") or {"probes": 0}
+    line = (
         f"General ability: {general['accuracy_base']:.2f} before, {general['accuracy']:.2f} after, "
         f"of {general['facts']} simple facts; perplexity on unrelated text {general['perplexity_base']:.1f} before, "
         f"{general['perplexity']:.1f} after; KL from the base {general['kl_from_base']:.3f} nats per token."
     )
+    if near["probes"]:
+        line += (
+            f" Of {near['probes']} near misses (a probe about another name) {near['leak']:.0%} are answered with the "
+            f"new fact, which is not theirs."
+        )
+    return line
 
 
 def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> str:

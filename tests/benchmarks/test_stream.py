@@ -1,13 +1,28 @@
 """The stream of the real stages on the tiny model: batches from one file, and what is kept to the end."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import scale
 from benchmarks.__main__ import kept, run, split
 from tasks.workspace import Workspace
+
+MILLS = [
+    json.dumps(
+        {
+            "id": f"e{k}",
+            "context": f"Notes of mill {k}. Mara Holt runs the mill of Orvane.",
+            "probes": [{"question": f"Who runs mill {k} of Orvane?", "answers": ["Mara"]}],
+            "qa": [{"question": f"Whose is mill {k}?", "answer": "Mara Holt's"}],
+        }
+    )
+    + "\n"
+    for k in range(3)
+]
 
 
 def test_a_file_is_split_into_batches(tmp_path: Path) -> None:
@@ -39,26 +54,29 @@ def test_what_is_kept_is_counted_over_probes() -> None:
 def test_a_stream_runs_and_prints_its_tables(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [
-        json.dumps(
-            {
-                "id": f"e{k}",
-                "context": f"Notes of mill {k}. Mara Holt runs the mill of Orvane.",
-                "probes": [{"question": f"Who runs mill {k} of Orvane?", "answers": ["Mara"]}],
-                "qa": [{"question": f"Whose is mill {k}?", "answer": "Mara Holt's"}],
-            }
-        )
-        + "\n"
-        for k in range(3)
-    ]
     params = {
         "seed": 0,
         "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
         "integrate": {"epochs": 1},
         "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
     }
-    run(Workspace(tmp_path), [("one", lines[:2]), ("two", lines[2:])], params)
+    run(Workspace(tmp_path), [("one", MILLS[:2]), ("two", MILLS[2:])], params)
     said = capsys.readouterr().out
     assert said.count("| one | 2 |") == said.count("| two | 1 |") == 3
     assert "over all 3 probes" in said
     assert "| b0001 |" in said
+
+
+def test_scale_prints_a_row_for_each_size(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mills.jsonl"
+    file.write_text("".join(MILLS), encoding="utf-8")
+    sizes = ["--experiences", "1", "3", "--context", "8", "30", "--history", "0", "5", "--probes", "7"]
+    monkeypatch.setattr(sys, "argv", ["scale", str(file), "--model", str(tiny_model), *sizes])
+    scale.main()
+    said = capsys.readouterr().out
+    rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert [row[0] for row in rows] == ["| 1", "| 3", "| 8", "| 30", "| 0", "| 5"]
+    assert [row[1] for row in rows] == ["1", "3", "1", "1", "3", "3"]
+    assert "7 probes answered" in said
