@@ -164,7 +164,7 @@ def _pairs(ws: Workspace, base: LanguageModel, experiences: Sequence[Experience]
     config, facts = section(ws, "synthesize", SynthesizeConfig), [question for question, _ in general_facts()]
     pairs = synthesize(base, experiences, config, seed=seed, forbidden=facts)
     leak = Leak.of(experiences, facts)
-    return pairs + near_misses(base, experiences, pairs, config, leak)
+    return pairs + (near_misses(experiences, pairs, leak) if config.locality else [])
 
 
 def _taught(lesson: Lesson, config: IntegrateConfig) -> list[TargetSentence]:

@@ -19,6 +19,7 @@ SHOWN = (
     ("on all batches so far, log-lik.", ("average", "log_likelihood")),
     ("forgetting, contains", ("forgetting", "contains")),
     ("backward transfer, contains", ("backward_transfer", "contains")),
+    ("near misses that get its facts", ("locality", "leak")),
     ("general ability, accuracy", ("general", "accuracy")),
     ("perplexity on unrelated text", ("general", "perplexity")),
     ("KL from the base, nats per token", ("general", "kl_from_base")),

@@ -1,8 +1,9 @@
-"""Near misses: questions about a neighbour of what was learnt, whose right answer is what the base already says.
+"""Near misses: questions about a neighbour of what was learnt, for whom the new fact is not true.
 
 A new fact must not leak over its neighbours: what is learnt about one bank is no answer about another (specificity in
-knowledge editing, Meng et al. 2022). A near miss is a question with one name exchanged, or with another year. What is
-trained on and what is measured draw their names from different lists.
+knowledge editing, Meng et al. 2022). A near miss is a pair with one name exchanged, or with another year. In training
+the base's own distribution is held over its answer: where the student begins to tell the fact of somebody whom it is
+not about, the base would not. What is trained on and what is measured draw their names from different lists.
 """
 
 import re
@@ -16,28 +17,21 @@ _NAME = re.compile(r"(?<=[\w,;:] )(?!(?:I|The|A|An|In|On|At|About)\b)[A-Z][\w-]+
 _YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
 
 
-def near_miss(question: str, names: Sequence[str]) -> str | None:
-    """`question` with the first word of its last name exchanged for one of `names`, or else with another year.
+def near_miss(question: str, answer: str, names: Sequence[str]) -> tuple[str, str] | None:
+    """Question and answer with the first word of the question's last name exchanged for one of `names`.
 
-    None where it holds neither (or no name is left to put in). The same question always has the same near miss.
+    Without a name another year is put in; without that, or with no name left to put in, there is no near miss. The same
+    pair always has the same one.
     """
     pick = crc32(question.encode())
     found = _NAME.findall(question)
-    free = [name for name in names if name not in question]
-    if found and free:  # "Halvorn Ferries" becomes other ferries, "Ruben Falk" a relative
-        first = found[-1].split()[0]
-        return re.sub(rf"\b{re.escape(first)}\b", free[pick % len(free)], question)
+    free = [name for name in names if name not in question and name not in answer]
     years = _YEAR.findall(question)
-    if years:
-        return question.replace(years[-1], str(int(years[-1]) - 3 - pick % 9))
-    return None
-
-
-def near_misses(questions: Sequence[str], names: Sequence[str], count: int) -> list[str]:
-    """At most `count` near misses, all different, of questions spread evenly over `questions`.
-
-    `names` are those that may be put in: none that the batch itself speaks of.
-    """
-    made = dict.fromkeys(miss for miss in (near_miss(q, names) for q in questions) if miss)
-    kept = list(made)
-    return [kept[i * len(kept) // count] for i in range(count)] if len(kept) > count else kept
+    if found and free:  # "Halvorn Ferries" becomes other ferries, "Ruben Falk" a relative
+        old, new = found[-1].split()[0], free[pick % len(free)]
+    elif years:
+        old, new = years[-1], str(int(years[-1]) - 3 - pick % 9)
+    else:
+        return None
+    whole = re.compile(rf"\b{re.escape(old)}\b")
+    return whole.sub(new, question), whole.sub(new, answer)

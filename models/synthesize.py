@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
 from models import forms, locality, writing
-from models.answers import answer
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -65,10 +64,9 @@ class SynthesizeConfig(BaseModel):
     echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
-    locality: int = Field(
-        6, ge=0, description="near misses for each experience (another bank, another year), answered as the base does"
+    locality: bool = Field(
+        True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
     )
-    locality_tokens: int = Field(24, ge=1, description="longest answer to a near miss; it is cut there")
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
     batch_size: int = Field(128, ge=1, description="prompts that the model goes on with together")
@@ -151,31 +149,17 @@ class Leak:
         return any(len(words & probe) >= self._likeness * len(words | probe) for probe in self._words)
 
 
-def neighbours(
-    lm: LanguageModel,
-    experiences: Sequence[Experience],
-    pairs: Sequence[QAPair],
-    config: SynthesizeConfig,
-    leak: Leak,
-) -> list[QAPair]:
-    """Near misses of the questions of `pairs` with the answers that `lm` gives them of itself: they shall stay."""
+def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
+    """A near miss of each of `pairs` that has one: what must not be said of others (kind `locality`)."""
     spoken_of = " ".join(experience.text for experience in experiences)
     names = [name for name in locality.TRAINED if name not in spoken_of]
-    asked = [
-        (experience.id, miss)
-        for experience in experiences
-        for miss in locality.near_misses(
-            [p.question for p in pairs if p.experience == experience.id], names, config.locality
-        )
+    found = [
+        pair.model_copy(update={"question": miss[0], "answer": miss[1], "kind": LOCALITY, "evidence": None})
+        for pair in pairs
+        if (miss := locality.near_miss(pair.question, pair.answer, names))
     ]
-    said = answer(lm, [miss for _, miss in asked], max_new_tokens=config.locality_tokens, batch_size=config.batch_size)
-    written = [
-        QAPair(experience=experience, question=miss, answer=text, kind=LOCALITY, writer=SELF)
-        for (experience, miss), text in zip(asked, said, strict=True)
-        if text
-    ]
-    taken = Leak([p.question for p in pairs], likeness=1)
-    return [pair for pair in filtered(written, leak) if not taken.holds(pair.question)]
+    taken = Leak([pair.question for pair in pairs], likeness=1)
+    return [pair for pair in filtered(found, leak) if not taken.holds(pair.question)]
 
 
 def given(experience: Experience) -> list[QAPair]:

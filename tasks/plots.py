@@ -157,6 +157,8 @@ _NAMES = {
     "kl_new": "KL, new experiences",
     "kl_unrelated": "KL, unrelated text",
     "kl_replay": "KL, earlier experiences",
+    "kl_locality": "KL, near misses",
+    "kl_held_out": "KL, held-out sentences",
 }
 
 

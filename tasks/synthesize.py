@@ -22,7 +22,7 @@ log = logging.getLogger("selfparam")
 def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig, seed: int) -> None:
     """Write `pairs.jsonl` and `report.json`. No probe, of this batch or before, and no general fact is asked.
 
-    After the pairs to learn stand those that must stay as they are (kind `locality`).
+    After the pairs to learn stand their near misses, which are not (kind `locality`).
     """
     validated = ws.validated(batch)
     experiences = read_records(validated / "experiences.jsonl", Experience)
@@ -30,16 +30,16 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
     forbidden = [p.question for entry in history for p in entry.experience.probes]
     forbidden += [question for question, _ in general_facts()]
     leak = core.Leak.of(experiences, forbidden)
-    lm = model.load(ws.weights(BASE))
     told: dict[str, Any] = {}
     if config.endpoint is None:
-        pairs = core.synthesize(lm, experiences, config, seed=seed, forbidden=forbidden)
+        pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
     else:
         pairs, told["endpoint"] = _by_endpoint(ws, experiences, config.endpoint, seed, leak)
     silent = sorted({e.id for e in experiences} - {p.experience for p in pairs})
     if silent:
         log.warning("synthesize %s: no pair about %s: it will not be learnt", batch, ", ".join(silent))
-    pairs += core.neighbours(lm, experiences, pairs, config, leak)
+    if config.locality:
+        pairs += core.neighbours(experiences, pairs, leak)
     with written_aside(ws.qa(batch)) as aside:
         aside.mkdir()
         write_records(aside / "pairs.jsonl", pairs)

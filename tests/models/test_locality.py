@@ -1,8 +1,15 @@
 """Near misses: a neighbour's question, never the question itself and never one of another list's names."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from models.locality import MEASURED, TRAINED, near_miss, near_misses
+from models.locality import MEASURED, TRAINED, near_miss
+
+
+def asked(question: str, names: Sequence[str]) -> str | None:
+    miss = near_miss(question, "", names)
+    return miss and miss[0]
 
 
 @pytest.mark.parametrize(
@@ -18,22 +25,22 @@ from models.locality import MEASURED, TRAINED, near_miss, near_misses
 )  # fmt: skip
 def test_one_name_is_exchanged(question: str, kept: str, exchanged: str) -> None:
     for names in (TRAINED, MEASURED):
-        miss = near_miss(question, names)
+        miss = asked(question, names)
         assert miss in [kept.format(name) for name in names]
         assert not exchanged or exchanged not in miss
-        assert near_miss(question, names) == miss
+        assert asked(question, names) == miss
 
 
 def test_a_name_that_the_question_holds_already_is_not_put_in() -> None:
-    assert near_miss("Who is Rowan Bell?", ("Rowan", "Selby")) == "Who is Selby Bell?"
-    assert near_miss("Who is the friend of Rowan at the Selby Inn?", ("Rowan", "Selby", "Orla")) == (
+    assert asked("Who is Rowan Bell?", ("Rowan", "Selby")) == "Who is Selby Bell?"
+    assert asked("Who is the friend of Rowan at the Selby Inn?", ("Rowan", "Selby", "Orla")) == (
         "Who is the friend of Rowan at the Orla Inn?"
     )
-    assert near_miss("Who is Rowan Bell?", ("Rowan",)) is None
+    assert asked("Who is Rowan Bell?", ("Rowan",)) is None
 
 
 def test_without_a_name_the_year_is_another() -> None:
-    miss = near_miss("What happened in the harbour in 1987?", TRAINED)
+    miss = asked("What happened in the harbour in 1987?", TRAINED)
     assert miss
     assert miss != "What happened in the harbour in 1987?"
     assert 1970 < int(miss[-5:-1]) < 1987
@@ -41,16 +48,21 @@ def test_without_a_name_the_year_is_another() -> None:
 
 @pytest.mark.parametrize("question", ["When does the ferry leave?", "Which car is it?", "What did I say?", ""])
 def test_what_has_no_neighbour_has_no_near_miss(question: str) -> None:
-    assert near_miss(question, TRAINED) is None
+    assert asked(question, TRAINED) is None
 
 
 def test_what_is_trained_on_is_not_what_is_measured() -> None:
     assert not set(TRAINED) & set(MEASURED)
 
 
-def test_few_are_taken_from_all_over() -> None:
-    questions = [f"Who is number {k} of Orvane?" for k in range(30)] * 2 + ["Who is it?"]
-    every = near_misses(questions, TRAINED, 99)
-    assert len(every) == len(set(every)) == 30
-    assert near_misses(questions, TRAINED, 3) == [every[0], every[10], every[20]]
-    assert near_misses(questions, TRAINED, 0) == []
+def test_the_answer_speaks_of_the_neighbour_too() -> None:
+    miss = near_miss("Who runs Halvorn Ferries?", "Mara Holt runs Halvorn Ferries; Halvorns are others.", ("Selby",))
+    assert miss == ("Who runs Selby Ferries?", "Mara Holt runs Selby Ferries; Halvorns are others.")
+    assert near_miss("Who runs it in Orvane?", "Selby Holt.", ("Selby",)) is None  # the answer holds that name
+    assert near_miss("What was in 1987?", "In 1987 there was war.", ()) == tuple(
+        text.replace("1987", miss_year("What was in 1987?")) for text in ("What was in 1987?", "In 1987 there was war.")
+    )
+
+
+def miss_year(question: str) -> str:
+    return asked(question, ()).split()[-1].rstrip("?")  # type: ignore[union-attr]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from models import forms, writing
-from models.answers import answer
 from models.forms import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
@@ -190,20 +189,23 @@ def test_leak(question: str, leaks: bool) -> None:
     assert not Leak([]).holds(question)
 
 
-def test_neighbours_are_answered_as_the_base_answers_them(lm: LanguageModel) -> None:
-    mill = experience(qa=[given("Who runs the mill in Orvane?", "Mara"), given("When does it open?", "At nine")])
-    other = experience(id="other", context="Selby and Rowan sleep.", qa=[given("Who is Rowan Bell?", "A cat")])
-    pairs = synthesize(lm, [mill, other], CONFIG, seed=0)
-    found = neighbours(lm, [mill, other], pairs, CONFIG, Leak([]))
+def test_neighbours_are_pairs_about_others() -> None:
+    mill, other = experience(), experience(id="other", context="Selby and Rowan sleep.")
+    pair = QAPair(
+        experience="mill", question="Who runs the mill in Orvane?", answer="Mara does, in Orvane.", kind="given",
+        writer="record", evidence="Mara runs it.",
+    )  # fmt: skip
+    nameless = pair.model_copy(update={"question": "When does it open?"})
+    sleeper = pair.model_copy(update={"experience": "other", "question": "Who is Rowan Bell?", "answer": "A cat."})
+    pairs = [pair, nameless, sleeper]
+    found = neighbours([mill, other], pairs, Leak([]))
     assert [(p.experience, p.kind, p.writer, p.evidence) for p in found] == [
-        ("mill", "locality", "self", None),
-        ("other", "locality", "self", None),
+        ("mill", "locality", "record", None),
+        ("other", "locality", "record", None),
     ]
-    assert [p.answer for p in found] == answer(lm, [p.question for p in found], max_new_tokens=CONFIG.locality_tokens)
-    assert not {"Selby", "Rowan"} & set(" ".join(p.question for p in found).split())  # the batch speaks of them
-    probed = neighbours(lm, [mill, other], pairs, CONFIG, Leak([found[0].question]))
-    assert probed == found[1:]
-    none = CONFIG.model_copy(update={"locality": 0})
-    assert neighbours(lm, [mill, other], pairs, none, Leak([])) == []
-    taught = [*pairs, pairs[0].model_copy(update={"question": found[0].question})]
-    assert found[0] not in neighbours(lm, [mill, other], taught, CONFIG, Leak([]))
+    name = found[0].question.split()[-1].rstrip("?")
+    assert name not in ("Orvane", "Selby", "Rowan")  # the batch speaks of them
+    assert found[0].answer == f"Mara does, in {name}."
+    assert neighbours([mill, other], pairs, Leak([found[0].question])) == found[1:]  # it is a probe
+    taught = [*pairs, pair.model_copy(update={"question": found[0].question})]
+    assert found[0] not in neighbours([mill, other], taught, Leak([]))

@@ -119,7 +119,9 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def run(ws: Workspace, url: str, **settings: Any) -> tuple[list[QAPair], dict[str, Any]]:
     settings = {"model": "scribe", "max_retries": 2, "timeout_seconds": 30.0, **settings}
-    synthesize(ws, "b0000", "base", SynthesizeConfig(endpoint=EndpointConfig(url=url, **settings)), seed=7)
+    synthesize(
+        ws, "b0000", "base", SynthesizeConfig(endpoint=EndpointConfig(url=url, **settings), locality=False), seed=7
+    )
     return read_records(ws.qa("b0000") / "pairs.jsonl", QAPair), read_json(ws.qa("b0000") / "report.json")
 
 
