@@ -26,12 +26,13 @@ from flows.settings import section
 from models import model
 from models.evaluate import EvaluateConfig, answer_probes, general_accuracy, locality, neighbours, unrelated_text
 from models.integrate import IntegrateConfig, integrate
+from models.locality import held
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
 from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
 from models.synthesize import neighbours as near_misses
-from models.teacher import TargetSentence, target_sentences
+from models.teacher import TargetSentence
 from tasks.bundle import general_facts
 from tasks.evaluate import efficacy
 from tasks.integrate import taught
@@ -87,7 +88,7 @@ def as_published(lesson: Lesson) -> Trained:
 def as_by_default(lesson: Lesson) -> Trained:
     """What the settings say, near misses included."""
     near = [(p.question, p.answer) for p in lesson.pairs if p.kind == LOCALITY]
-    beside = target_sentences(lesson.base, None, near, origin=LOCALITY)
+    beside = held(lesson.base, near, origin=LOCALITY)
     groups: Groups = {"new": _taught(lesson, lesson.config), "unrelated": lesson.unrelated, "locality": beside}
     return Trained(groups, lesson.config)
 

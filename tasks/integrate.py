@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from models import integrate as core
-from models import model
+from models import locality, model
 from models.files import write_json, written_aside
 from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
@@ -38,7 +38,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     matrix_VD = teacher.output_matrix_VD.detach()
     scratch, fingerprint = ws.work(batch), _fingerprint(ws, batch, parent, config, seed)
     beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
-    locality = target_sentences(teacher, None, beside, origin=batch)
+    near = locality.held(teacher, beside, origin=batch)
     new: list[TargetSentence] = []
     for number, experience in enumerate(experiences, start=1):
         states = scratch / f"taught-{fingerprint}" / f"{number:06d}"
@@ -54,7 +54,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     replay = without_superseded(lessons, new)
     log.info(
         "integrate %s: %d new sentences, %d replayed, %d unrelated, %d near misses",
-        batch, len(new), len(replay), len(unrelated), len(locality),
+        batch, len(new), len(replay), len(unrelated), len(near),
     )  # fmt: skip
 
     checkpoint = scratch / f"checkpoint-{fingerprint}.pt"
@@ -62,7 +62,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     rows = core.integrate(
         student,
         matrix_VD,
-        {"new": new, "unrelated": unrelated, "replay": replay, "locality": locality},
+        {"new": new, "unrelated": unrelated, "replay": replay, "locality": near},
         config,
         seed=seed,
         checkpoint=checkpoint,

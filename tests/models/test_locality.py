@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 
 import pytest
+import torch
 
-from models.locality import MEASURED, TRAINED, near_miss
+from models import locality
+from models.answers import answer, of_states
+from models.locality import MEASURED, TRAINED, UNLIKELY, held, near_miss
+from models.model import LanguageModel
+from models.teacher import target_sentences
 
 
 def asked(question: str, names: Sequence[str]) -> str | None:
@@ -66,3 +71,25 @@ def test_the_answer_speaks_of_the_neighbour_too() -> None:
 
 def miss_year(question: str) -> str:
     return asked(question, ()).split()[-1].rstrip("?")  # type: ignore[union-attr]
+
+
+def test_the_base_is_held_from_the_first_word_that_it_would_hardly_say(lm: LanguageModel) -> None:
+    (likely,) = answer(lm, ["Who runs it?"], max_new_tokens=4)
+    misses = [("Who runs it?", likely), ("Who runs it?", f"{likely}QXJ!")]
+    whole = target_sentences(lm, None, misses, origin="b")
+    found = held(lm, misses, origin="b")
+    for s in found:
+        plain = next(w for w in whole if (*w.prompt, *w.answer[:-1]) == (*s.prompt, *s.answer))
+        told = len(plain.answer) - 1 - len(s.answer)
+        logp_T = of_states(lm, [plain.states_TD], [plain.answer])[0]
+        assert all(logp >= UNLIKELY for logp in logp_T[:told])
+        assert logp_T[told] < UNLIKELY
+        assert torch.equal(s.states_TD, plain.states_TD[told:-1])
+        assert (s.written, s.origin) == (0.0, "b")
+    assert any(s.answer[-1] == whole[1].answer[-2] for s in found)  # what is strange is held, the end of turn is not
+    assert held(lm, [], origin="b") == []
+
+
+def test_what_tells_nothing_is_left_out(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locality, "UNLIKELY", -1e9)
+    assert held(lm, [("Who runs it?", "Mara")], origin="b") == []
