@@ -36,6 +36,12 @@ class GateConfig(BaseModel):
         description="Containment on all earlier batches together, champion minus this version. "
         "Losing a single probe never refuses.",
     )
+    max_leak: float = Field(
+        0.5,
+        ge=0,
+        description="Near misses of the new probes that are answered with the new fact: this version's share minus the "
+        "base's.",
+    )
     max_accuracy_drop: float = Field(0.05, ge=0, description="Accuracy on the simple facts: base minus this version.")
     max_perplexity_ratio: float = Field(
         1.5, ge=1, description="Perplexity on unrelated text: this version over the base."
@@ -70,7 +76,12 @@ def decide(
     `champion` is empty before there is one. A figure that is missing or not a number refuses. A batch without
     probes cannot show what was learnt: it is judged by what must not get worse, and the reasons say so.
     """
-    checks = [*_efficacy(metrics, config), *_retention(metrics, champion, config), *_general(metrics, base, config)]
+    checks = [
+        *_efficacy(metrics, config),
+        *_retention(metrics, champion, config),
+        *_locality(metrics, config),
+        *_general(metrics, base, config),
+    ]
     accepted = all(check.passed is not False for check in checks)
     shown = [check.reason for check in checks if accepted or check.passed is not True]
     return Verdict(accepted, tuple(shown))
@@ -121,6 +132,14 @@ def _retention(metrics: Mapping[str, Any], champion: Mapping[str, Any], config: 
         drop = sum(lost) / probes
     limit = max(config.max_retention_drop, 1 / probes)
     yield _at_most(f"drop of containment on {len(rows)} earlier batches", drop, "max_retention_drop", limit)
+
+
+def _locality(metrics: Mapping[str, Any], config: GateConfig) -> Iterator[_Check]:
+    near = metrics.get("locality") or {}
+    if near.get("probes"):  # not every probe has a near miss
+        leak, of_base = _at(near, "leak"), _at(near, "leak_base")
+        more = None if leak is None or of_base is None else leak - of_base
+        yield _at_most("near misses answered with the new fact, beyond the base's", more, "max_leak", config.max_leak)
 
 
 def _general(metrics: Mapping[str, Any], base: Mapping[str, Any], config: GateConfig) -> Iterator[_Check]:

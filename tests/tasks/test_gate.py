@@ -28,6 +28,7 @@ def measured(version: str = "b0001") -> dict[str, Any]:
             "recovered_gap": 0.83,
         },
         "retention": {"b0000": {"probes": 24, **scores(0.5, -1.5)}},
+        "locality": {"probes": 20, "leak": 0.2, "leak_base": 0.1, "kl_from_base": 0.1},
         "general": {"facts": 100, "accuracy": 0.88, "perplexity": 22.0, "kl_from_base": 0.05},
         "drift": {"relative_l2": 0.02},
     }
@@ -39,7 +40,7 @@ CHAMPION = {**measured("b0000"), "retention": {}}
 def test_a_normal_round_passes_and_says_what_held() -> None:
     verdict = decide(measured(), BASE, CHAMPION, GateConfig())
     assert verdict.accepted
-    assert len(verdict.reasons) == 8
+    assert len(verdict.reasons) == 9
     assert "closed-book containment as a share of open book: 0.833 >= 0.3 (gate.min_open_book_share)" in verdict.reasons
 
 
@@ -50,6 +51,8 @@ def test_a_normal_round_passes_and_says_what_held() -> None:
         ("efficacy.recovered_gap", 0.3, "min_recovered_gap"),
         ("efficacy.closed_book.log_likelihood", -4.5, "min_log_likelihood_gain"),
         ("retention.b0000.contains", 0.2, "max_retention_drop"),
+        ("locality.leak", 0.7, "max_leak"),
+        ("locality.leak_base", None, "max_leak"),
         ("general.accuracy", 0.8, "max_accuracy_drop"),
         ("general.perplexity", 40.0, "max_perplexity_ratio"),
         ("general.kl_from_base", 3.0, "max_kl_from_base"),
@@ -70,6 +73,12 @@ def test_each_threshold_refuses_alone_and_is_named(path: str, value: float | Non
     assert not verdict.accepted
     (reason,) = verdict.reasons
     assert f"gate.{key}" in reason
+
+
+def test_without_near_misses_nothing_can_leak() -> None:
+    verdict = decide(measured() | {"locality": {"probes": 0}}, BASE, CHAMPION, GateConfig())
+    assert verdict.accepted
+    assert not any("max_leak" in reason for reason in verdict.reasons)
 
 
 def test_a_figure_on_the_threshold_passes() -> None:
