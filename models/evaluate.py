@@ -87,7 +87,7 @@ def neighbours(questions: Sequence[Question], spoken_of: str) -> list[Question]:
     `spoken_of` is what the batch says: no name of it is put in.
     """
     names = [name for name in MEASURED if name not in spoken_of]
-    misses = {near_miss(q.probe.question, "", names): q for q in questions}
+    misses = {near_miss(q.probe.question, "", names, spoken_of): q for q in questions}
     return [
         Question(q.batch, q.experience, Probe(question=miss[0], answers=q.probe.answers, kind="locality"))
         for miss, q in misses.items()

@@ -26,17 +26,20 @@ _NAME = re.compile(r"(?<=[\w,;:] )(?!(?:I|The|A|An|In|On|At|About)\b)[A-Z][\w-]+
 _YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
 
 
-def near_miss(question: str, answer: str, names: Sequence[str]) -> tuple[str, str] | None:
-    """Question and answer with the first word of the question's last name exchanged for one of `names`.
+def near_miss(question: str, answer: str, names: Sequence[str], text: str) -> tuple[str, str] | None:
+    """Question and answer about another: of the question's names that which `text` holds most often is exchanged.
 
-    Without a name another year is put in; without that, or with no name left to put in, there is no near miss. The same
-    pair always has the same one.
+    Its first word becomes one of `names`: "Halvorn Ferries" other ferries, "Ruben Falk" a relative. Without a name the
+    year becomes another one. None without either, with no name left to put in, and where the answer speaks of another
+    name of the question: it may be that which the fact is about. The same pair always has the same near miss.
     """
     pick = crc32(question.encode())
-    found = _NAME.findall(question)
+    found = sorted(_NAME.findall(question), key=text.count)
     free = [name for name in names if name not in question and name not in answer]
     years = _YEAR.findall(question)
-    if found and free:  # "Halvorn Ferries" becomes other ferries, "Ruben Falk" a relative
+    if any(name in answer for name in found[:-1]):
+        return None
+    if found and free:
         old, new = found[-1].split()[0], free[pick % len(free)]
     elif years:
         old, new = years[-1], str(int(years[-1]) - 3 - pick % 9)

@@ -151,12 +151,12 @@ class Leak:
 
 def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
     """A near miss of each of `pairs` that has one: what must not be said of others (kind `locality`)."""
-    spoken_of = " ".join(experience.text for experience in experiences)
-    names = [name for name in locality.TRAINED if name not in spoken_of]
+    texts = {experience.id: experience.text for experience in experiences}
+    names = [name for name in locality.TRAINED if not any(name in text for text in texts.values())]
     found = [
         pair.model_copy(update={"question": miss[0], "answer": miss[1], "kind": LOCALITY, "evidence": None})
         for pair in pairs
-        if (miss := locality.near_miss(pair.question, pair.answer, names))
+        if (miss := locality.near_miss(pair.question, pair.answer, names, texts[pair.experience]))
     ]
     taken = Leak([pair.question for pair in pairs], likeness=1)
     return [pair for pair in filtered(found, leak) if not taken.holds(pair.question)]

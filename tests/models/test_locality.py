@@ -13,7 +13,7 @@ from models.teacher import target_sentences
 
 
 def asked(question: str, names: Sequence[str]) -> str | None:
-    miss = near_miss(question, "", names)
+    miss = near_miss(question, "", names, "")
     return miss and miss[0]
 
 
@@ -34,6 +34,14 @@ def test_one_name_is_exchanged(question: str, kept: str, exchanged: str) -> None
         assert miss in [kept.format(name) for name in names]
         assert not exchanged or exchanged not in miss
         assert asked(question, names) == miss
+
+
+def test_it_is_the_name_that_the_text_is_about() -> None:
+    text = "The Silver Otter lost power. Bramble pulled the Silver Otter to Ellisund."
+    miss = near_miss("What pulled the Silver Otter to Ellisund?", "Bramble did, the Silver Otter.", ("Selby",), text)
+    assert miss == ("What pulled the Selby Otter to Ellisund?", "Bramble did, the Selby Otter.")
+    assert near_miss("What pulled the Silver Otter to Ellisund?", "Bramble, to Ellisund.", ("Selby",), text) is None
+    assert near_miss("Who came to Ellisund?", "", ("Selby",), text) == ("Who came to Selby?", "")
 
 
 def test_a_name_that_the_question_holds_already_is_not_put_in() -> None:
@@ -61,10 +69,10 @@ def test_what_is_trained_on_is_not_what_is_measured() -> None:
 
 
 def test_the_answer_speaks_of_the_neighbour_too() -> None:
-    miss = near_miss("Who runs Halvorn Ferries?", "Mara Holt runs Halvorn Ferries; Halvorns are others.", ("Selby",))
-    assert miss == ("Who runs Selby Ferries?", "Mara Holt runs Selby Ferries; Halvorns are others.")
-    assert near_miss("Who runs it in Orvane?", "Selby Holt.", ("Selby",)) is None  # the answer holds that name
-    assert near_miss("What was in 1987?", "In 1987 there was war.", ()) == tuple(
+    miss = near_miss("Who runs Halvorn Ferries?", "Mara runs Halvorn Ferries; Halvorns are others.", ("Selby",), "")
+    assert miss == ("Who runs Selby Ferries?", "Mara runs Selby Ferries; Halvorns are others.")
+    assert near_miss("Who runs it in Orvane?", "Selby Holt.", ("Selby",), "") is None  # the answer holds that name
+    assert near_miss("What was in 1987?", "In 1987 there was war.", (), "") == tuple(
         text.replace("1987", miss_year("What was in 1987?")) for text in ("What was in 1987?", "In 1987 there was war.")
     )
 
