@@ -69,7 +69,7 @@ class SynthesizeConfig(BaseModel):
     )
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
-    batch_size: int = Field(128, ge=1, description="prompts that the model goes on with together")
+    batch_size: int = Field(384, ge=1, description="prompts that the model goes on with together")
     endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
 
 
@@ -86,11 +86,20 @@ def synthesize(
     No question that (nearly) equals one of `forbidden` or of the experiences' own probes is returned.
     """
     leak = Leak.of(experiences, forbidden)
+    bare = [experience for experience in experiences if not experience.qa]
+    asked = writing.drafts(
+        lm,
+        bare,
+        samples=config.samples,
+        temperature=config.temperature,
+        max_new_tokens=config.question_tokens,
+        batch_size=config.batch_size,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    drafts = dict(zip([experience.id for experience in bare], asked, strict=True))
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        own = given(experience)
-        if not own:
-            own = write_pairs(lm, experience, config, torch.Generator().manual_seed(seed + number), leak)
+        own = given(experience) or write_pairs(lm, experience, drafts[experience.id], config, leak)
         kept = filtered(own, leak)
         log.info("synthesize %d/%d %s: %d pairs", number, len(experiences), experience.id, len(kept))
         pairs += kept
@@ -98,21 +107,21 @@ def synthesize(
 
 
 def write_pairs(
-    lm: LanguageModel, experience: Experience, config: SynthesizeConfig, generator: torch.Generator, leak: "Leak"
+    lm: LanguageModel,
+    experience: Experience,
+    drafts: Sequence[writing.Draft],
+    config: SynthesizeConfig,
+    leak: "Leak",
 ) -> list[QAPair]:
-    """Pairs of all kinds, written about one experience by `lm` and from its sentences."""
+    """Pairs of all kinds about one experience: of the drafts those that `lm` answers well, and from its sentences."""
     facts = forms.sentences(experience)
-    questions = writing.write_questions(
+    questions = writing.answered(
         lm,
         experience,
-        samples=config.samples,
+        [draft for draft in drafts if not leak.holds(draft.question)],
         keep=config.keep,
-        temperature=config.temperature,
-        question_tokens=config.question_tokens,
-        answer_tokens=config.answer_tokens,
+        max_new_tokens=config.answer_tokens,
         batch_size=config.batch_size,
-        generator=generator,
-        avoid=leak.holds,
     )
     asked = forms.asked(facts) if config.grammar else []
     plain = [form.written() for form in asked]

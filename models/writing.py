@@ -5,7 +5,9 @@ examples and with an opening that fits the span, writes the question; and a ques
 reads the context and then the sentence gives that span back (round-trip consistency, Alberti et al. 2019).
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +17,8 @@ from models.forms import Span, Written, sentences, spans
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience
+
+log = logging.getLogger("selfparam")
 
 # Worked examples: what the document is about, a sentence of it, the answer, the question.
 _EXAMPLES = (
@@ -41,59 +45,80 @@ _FREE = frozenset(
 )
 
 
-def write_questions(
+class Draft(NamedTuple):
+    """A question about a sentence, asked for a span of it."""
+
+    question: str
+    fact: str
+    span: Span
+
+
+def drafts(
     lm: LanguageModel,
-    experience: Experience,
+    experiences: Sequence[Experience],
     *,
     samples: int,
-    keep: int,
     temperature: float,
-    question_tokens: int,
-    answer_tokens: int,
+    max_new_tokens: int,
     batch_size: int,
     generator: torch.Generator,
-    avoid: Callable[[str], bool],
-) -> list[Written]:
-    """Questions that passed the round trip, with the model's own answers, at most `keep` a sentence.
+) -> list[list[Draft]]:
+    """Well asked questions about each experience, unchecked; those of all experiences are written together.
 
-    Each span is asked for with every opening that fits, greedily, and `samples` times by sampling. A question that
-    `avoid` says yes to is never returned.
+    Each span is asked for with every opening that fits, greedily, and `samples` times by sampling.
     """
-    facts = sentences(experience)
-    drafts = []
-    for fact in facts:
-        for span in spans(fact):
-            drafts += [(fact, span, opening, 0.0) for opening in span.openings]
-            openings = ("", *span.openings)
-            drafts += [(fact, span, openings[k % len(openings)], temperature) for k in range(samples)]
-    topic = facts[0] if facts else ""
+    wanted: list[tuple[int, str, Span, str, float]] = []
+    prompts = []
+    for number, experience in enumerate(experiences):
+        facts = sentences(experience)
+        for fact in facts:
+            for span in spans(fact):
+                openings = ("", *span.openings)
+                asked = [(opening, 0.0) for opening in span.openings]
+                asked += [(openings[k % len(openings)], temperature) for k in range(samples)]
+                wanted += [(number, fact, span, opening, heat) for opening, heat in asked]
+                prompts += [_prompt(lm, facts[0], fact, span, opening) for opening, _ in asked]
     texts = generate(
         lm,
-        [_prompt(lm, topic, *draft[:3]) for draft in drafts],
-        max_new_tokens=question_tokens,
+        prompts,
+        max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        temperature=[draft[3] for draft in drafts],
+        temperature=[heat for *_, heat in wanted],
         generator=generator,
         stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
+        report=lambda done, total: log.info("synthesize: %d/%d questions drafted", done, total),
     )
-    known = set(normalise(experience.text).split())
-    asked: dict[tuple[str, str], Span] = {}
-    for (fact, span, opening, _), text in zip(drafts, texts, strict=True):
+    known = [set(normalise(experience.text).split()) for experience in experiences]
+    found: list[dict[tuple[str, str], Draft]] = [{} for _ in experiences]
+    for (number, fact, span, opening, _), text in zip(wanted, texts, strict=True):
         question = f"{opening} {text}".strip().split("\n")[0].strip()
-        if well_asked(question, fact, span, known) and not avoid(question):
-            asked.setdefault((fact, question), span)
+        if well_asked(question, fact, span, known[number]):
+            found[number].setdefault((fact, question), Draft(question, fact, span))
+    return [list(own.values()) for own in found]
+
+
+def answered(
+    lm: LanguageModel,
+    experience: Experience,
+    asked: Sequence[Draft],
+    *,
+    keep: int,
+    max_new_tokens: int,
+    batch_size: int,
+) -> list[Written]:
+    """The drafts that pass the round trip, with the model's own answers, at most `keep` a sentence."""
     replies = answer(
         lm,
-        [question for _, question in asked],
-        [beside(experience.text, fact) for fact, _ in asked],
-        max_new_tokens=answer_tokens,
+        [draft.question for draft in asked],
+        [beside(experience.text, draft.fact) for draft in asked],
+        max_new_tokens=max_new_tokens,
         batch_size=batch_size,
     )
-    kept: dict[str, list[Written]] = {fact: [] for fact in facts}
-    for ((fact, question), span), reply in zip(asked.items(), replies, strict=True):
+    kept: dict[str, list[Written]] = {fact: [] for fact in sentences(experience)}
+    for (question, fact, span), reply in zip(asked, replies, strict=True):
         if len(kept[fact]) < keep and _has(reply, span.text):
             kept[fact].append(Written(question, reply if len(reply) <= 1.5 * len(fact) else fact, fact))
-    return [pair for fact in facts for pair in kept[fact]]
+    return [pair for of_fact in kept.values() for pair in of_fact]
 
 
 def _prompt(lm: LanguageModel, topic: str, fact: str, span: Span, opening: str) -> list[int]:
