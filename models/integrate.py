@@ -41,7 +41,7 @@ class IntegrateConfig(BaseModel):
         0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
-    epochs: int = Field(8, ge=1, description="most passes over the new target sentences")
+    epochs: int = Field(5, ge=1, description="most passes over the new target sentences")
     held_out: float = Field(
         0.1,
         ge=0,
@@ -49,7 +49,7 @@ class IntegrateConfig(BaseModel):
         description="share of the new sentences by which the passes are ended; learnt in the last one; 0: all `epochs`",
     )
     least_fall: float = Field(
-        0.1, description="of the KL on held-out sentences in a pass, as a share of it; with less the last pass begins"
+        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last pass begins"
     )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
@@ -83,7 +83,7 @@ class IntegrateConfig(BaseModel):
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
-    locality_batch: int = Field(3, ge=0, description="near misses a step; 0 leaves them out")
+    locality_batch: int = Field(2, ge=0, description="near misses a step; 0 leaves them out")
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
