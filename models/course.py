@@ -35,13 +35,15 @@ class Step(NamedTuple):
     """Indices of sentences by group; `rate` is the share of the peak learning rate, in (0, 1].
 
     `is_measured` says that the KL on the held-out sentences is wanted after this step, `steps` how many there will be
-    in all: at most so many while the end is not decided.
+    in all: at most so many while the end is not decided. `begins` holds the new sentences of the pass whose first step
+    it is, and none in other steps.
     """
 
     batch: dict[str, list[int]]
     rate: float
     is_measured: bool
     steps: int
+    begins: tuple[int, ...] = ()
 
 
 class Course:
@@ -83,7 +85,8 @@ class Course:
             batch[group] = self._order[group][done * count : (done + 1) * count]
         rise = max(1, round(self._config.warmup * self._last_pass))
         rate = min((done + 1) / rise, 1.0, (steps - done) / self._last_pass)
-        return Step(batch, rate, is_last_of_pass and bool(self.held_out), steps)
+        begins = tuple(order) if at == 0 else ()
+        return Step(batch, rate, is_last_of_pass and bool(self.held_out), steps, begins)
 
     def _is_enough(self, measured: Sequence[float]) -> bool:
         before, now = measured[-2:]

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from models.files import written_aside
 from models.kl import kl_from_states
 from models.model import LanguageModel
 from models.packing import pack
+from models.rollouts import Rollouts
 from models.teacher import TargetSentence
 
 log = logging.getLogger("selfparam")
@@ -43,7 +45,7 @@ class IntegrateConfig(BaseModel):
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     epochs: int = Field(5, ge=1, description="most passes over the new target sentences")
     held_out: float = Field(
-        0.1,
+        0.05,
         ge=0,
         lt=1,
         description="share of the new sentences by which the passes are ended; learnt in the last one; 0: all `epochs`",
@@ -78,12 +80,19 @@ class IntegrateConfig(BaseModel):
     written_share_given: float = Field(
         0.6, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
     )
+    on_policy: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the new sentences that the student writes itself, anew in each pass after the first",
+    )
+    on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
     unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
-    locality_batch: int = Field(2, ge=0, description="near misses a step; 0 leaves them out")
+    locality_batch: int = Field(0, ge=0, description="near misses a step; 0 leaves them out")
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
@@ -93,6 +102,7 @@ class IntegrateConfig(BaseModel):
 
 
 StepLog = dict[str, float]
+Rewritten = tuple[int, list[int], Tensor]  # a new sentence's index, its answer's tokens, the teacher's states
 
 
 def integrate(
@@ -102,6 +112,7 @@ def integrate(
     config: IntegrateConfig,
     *,
     seed: int,
+    rollouts: Rollouts | None = None,
     checkpoint: Path | None = None,
     on_step: Callable[[StepLog], None] | None = None,
 ) -> list[StepLog]:
@@ -111,6 +122,7 @@ def integrate(
         student: its weights change; number format and device stay.
         teacher_matrix_VD: output matrix of the model that made the sentences' states.
         sentences: target sentences by group: "new" (at least one), "unrelated", "replay", "locality".
+        rollouts: rewrites a share of the new sentences for each pass after the first (`models.rollouts`).
         checkpoint: file to go on from where a killed run stood, written every `checkpoint_seconds`.
 
     Same seed, sentences and machine give the same weights bit for bit, killed in between or not.
@@ -133,13 +145,22 @@ def integrate(
             module.requires_grad_(False)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
     rows: list[StepLog] = []
+    own: dict[int, TargetSentence] = {}  # what the student wrote for this pass
     if checkpoint and checkpoint.exists():
-        rows = weights.restore(checkpoint)
+        rows, written = weights.restore(checkpoint)
+        own = {
+            i: replace(sentences[NEW][i], answer=tuple(answer), states_TD=states_TD, written=0.0)
+            for i, answer, states_TD in written
+        }
         log.info("integrate: going on after step %d", len(rows))
     saved_at = time.monotonic()
     while step := course.step(len(rows), [row["kl_held_out"] for row in rows if "kl_held_out" in row]):
         started = time.monotonic()
-        batch = [(g, sentences[g][i]) for g in GROUPS for i in step.batch.get(g, ())]
+        if rollouts and step.begins and rows:
+            own = rollouts.rewritten(student, sentences[NEW], step.begins, seed=seed + len(rows))
+        batch = [
+            (g, own.get(i, sentences[g][i]) if g == NEW else sentences[g][i]) for g in GROUPS for i in step.batch[g]
+        ]
         total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config)
         total.backward()
         rate = config.learning_rate * step.rate
@@ -157,7 +178,7 @@ def integrate(
         if on_step:
             on_step(row | {"steps": step.steps})
         if checkpoint and time.monotonic() - saved_at > config.checkpoint_seconds:
-            weights.save(checkpoint, rows)
+            weights.save(checkpoint, rows, [(i, list(s.answer), s.states_TD) for i, s in own.items()])
             saved_at = time.monotonic()
     if adapted:
         adapted.merge_and_unload()
@@ -241,15 +262,15 @@ class MasterWeights:
         with torch.no_grad():
             torch._foreach_copy_(self.parameters, self.masters)
 
-    def save(self, path: Path, rows: list[StepLog]) -> None:
+    def save(self, path: Path, rows: list[StepLog], written: list[Rewritten]) -> None:
         """Write everything that the next step depends on, atomically."""
-        state: dict[str, Any] = {"masters": self.masters, "rows": rows}
+        state: dict[str, Any] = {"masters": self.masters, "rows": rows, "written": written}
         state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         with written_aside(path) as aside:
             torch.save(state, aside)
 
-    def restore(self, path: Path) -> list[StepLog]:
-        """Take up the state that `save` wrote; returns the rows of the steps already done."""
+    def restore(self, path: Path) -> tuple[list[StepLog], list[Rewritten]]:
+        """Take up the state that `save` wrote; returns the rows of the steps done, and what the student wrote."""
         state = torch.load(path, weights_only=True)
         with torch.no_grad():
             for master, saved in zip(self.masters, state["masters"], strict=True):
@@ -257,7 +278,7 @@ class MasterWeights:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._publish()
-        return state["rows"]
+        return state["rows"], state["written"]
 
 
 def _optimizers(masters: list[Tensor], config: IntegrateConfig) -> list[torch.optim.Optimizer]:

@@ -25,6 +25,7 @@ class TargetSentence:
     `states_TD[t]` is the teacher's last hidden state *before* `answer[t]`: it predicts that token.
     `written` in [0, 1] is the share of the target distribution given to the written token itself
     (0 is the paper's pure KL; more where the writer knows better than the teacher).
+    `evidence` is what of the context the teacher read once more, if it did.
     `origin` is the batch it was learnt in, or "unrelated"; `question` what the student is asked, as text.
     """
 
@@ -35,6 +36,7 @@ class TargetSentence:
     origin: str
     experience: str
     written: float = 0.0
+    evidence: str | None = None
 
 
 def target_sentences(
@@ -53,9 +55,10 @@ def target_sentences(
     The tokens that all prompts of `context` begin with go through the model once; their key-value cache
     serves every pair.
     """
+    evidence = evidence or [None] * len(pairs)
     asked = [
         prompt_ids(teacher.tokenizer, question, beside(context, proof) if context and proof else context)
-        for (question, _), proof in zip(pairs, evidence or [None] * len(pairs), strict=True)
+        for (question, _), proof in zip(pairs, evidence, strict=True)
     ]
     answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]
     return [
@@ -67,9 +70,10 @@ def target_sentences(
             origin=origin,
             experience=experience,
             written=share,
+            evidence=proof,
         )
-        for (question, _), answer, states_TD, share in zip(
-            pairs, answers, states_after(teacher, asked, answers), written or [0.0] * len(pairs), strict=True
+        for (question, _), answer, states_TD, share, proof in zip(
+            pairs, answers, states_after(teacher, asked, answers), written or [0.0] * len(pairs), evidence, strict=True
         )
     ]
 

@@ -23,6 +23,7 @@ from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
 from models.records import Experience, HistoryEntry, QAPair, read_records
+from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, SELF, Leak
 from models.teacher import TargetSentence, target_sentences
 from tasks.workspace import BASE, Workspace
@@ -65,6 +66,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         {"new": new, "unrelated": unrelated, "replay": replay, "locality": near},
         config,
         seed=seed,
+        rollouts=_rollouts(teacher, experiences, config),
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
@@ -103,6 +105,11 @@ def taught(
         evidence=[p.evidence if config.evidence else None for p in mine],
         written=[config.written_share_self if p.writer == SELF else config.written_share_given for p in mine],
     )
+
+
+def _rollouts(teacher: LanguageModel, experiences: Sequence[Experience], config: IntegrateConfig) -> Rollouts | None:
+    contexts = {experience.id: experience.text for experience in experiences}
+    return Rollouts(teacher, contexts, config.on_policy, config.on_policy_tokens) if config.on_policy else None
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:

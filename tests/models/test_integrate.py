@@ -1,5 +1,6 @@
 """The integration loop: it learns, it repeats itself bit for bit, it survives being killed."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from models.answers import answer, token_log_probabilities
 from models.integrate import IntegrateConfig, MasterWeights, StepLog, integrate
 from models.kl import CHUNK
 from models.model import LanguageModel, load
+from models.rollouts import Rollouts
 from models.teacher import TargetSentence, target_sentences
 
 CONFIG = IntegrateConfig(
@@ -98,13 +100,17 @@ class Killed(BaseException):
     ],
 )
 def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
-    fresh: Opener, groups: Any, many: Any, matrix_VD: Tensor, tmp_path: Path, change: dict[str, Any]
+    fresh: Opener, lm: LanguageModel, groups: Any, many: Any, matrix_VD: Tensor, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     config = CONFIG.model_copy(update={"checkpoint_seconds": 1e-9, **change})
     if "held_out" in change:
         groups = groups | {"new": many}
+    rollouts = Rollouts(lm, {"mill": CONTEXT}, config.on_policy, 6) if config.on_policy else None
+    again: Any = functools.partial(
+        integrate, teacher_matrix_VD=matrix_VD, sentences=groups, config=config, seed=3, rollouts=rollouts
+    )
     whole = fresh()
-    wanted = integrate(whole, matrix_VD, groups, config, seed=3)
+    wanted = again(whole)
     checkpoint = tmp_path / "work" / "checkpoint.pt"
     seen: list[int] = []
     for deadline in (3, 6):
@@ -115,11 +121,9 @@ def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
                 raise Killed
 
         with pytest.raises(Killed):
-            integrate(fresh(), matrix_VD, groups, config, seed=3, checkpoint=checkpoint, on_step=killed)
+            again(fresh(), checkpoint=checkpoint, on_step=killed)
     resumed = fresh()
-    rows = integrate(
-        resumed, matrix_VD, groups, config, seed=3, checkpoint=checkpoint, on_step=lambda r: seen.append(int(r["step"]))
-    )
+    rows = again(resumed, checkpoint=checkpoint, on_step=lambda r: seen.append(int(r["step"])))
     assert seen == [1, 2, 3, 3, 4, 5, 6, *range(6, len(wanted) + 1)]  # nothing done twice but the step that was lost
     assert same(resumed, whole)
     assert without_clock(rows) == without_clock(wanted)
@@ -162,11 +166,32 @@ def test_near_misses_stay_as_they_were(fresh: Opener, lm: LanguageModel, groups:
     kl = {}
     for weight in (0.0, 1.0):
         student = fresh()
-        config = CONFIG.model_copy(update={"epochs": 15, "locality_weight": weight, "unrelated_batch": 0})
+        more = {"epochs": 15, "locality_weight": weight, "locality_batch": 3, "unrelated_batch": 0}
+        config = CONFIG.model_copy(update=more)
         rows = integrate(student, matrix_VD, groups | {"locality": near}, config, seed=0)
         assert rows[0]["kl_locality"] == pytest.approx(0, abs=1e-5)
         kl[weight] = rows[-1]["kl_locality"]
     assert kl[1.0] < 0.5 * kl[0.0]
+
+
+def test_what_the_student_writes_is_learnt_from(
+    fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    real = Rollouts.rewritten
+
+    def heard(self: Rollouts, student: LanguageModel, new: Any, among: Any, *, seed: int) -> Any:
+        asked.append(tuple(sorted(among)))
+        return real(self, student, new, among, seed=seed)
+
+    monkeypatch.setattr(Rollouts, "rewritten", heard)
+    alone, helped = fresh(), fresh()
+    integrate(alone, matrix_VD, groups, CONFIG, seed=0)
+    rollouts = Rollouts(lm, {"mill": CONTEXT}, 1.0, 6)
+    rows = integrate(helped, matrix_VD, groups, CONFIG, seed=0, rollouts=rollouts)
+    assert asked == [(0, 1, 2)] * 3  # for each pass but the first
+    assert len(rows) == 8
+    assert not same(alone, helped)
 
 
 def test_replay_keeps_an_earlier_lesson(fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor) -> None:
