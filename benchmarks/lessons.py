@@ -30,13 +30,18 @@ def _by_grammar(experience: Experience) -> list[QAPair]:
     return [QAPair(experience=experience.id, kind="plain", writer=SELF, **pair._asdict()) for pair in written]
 
 
-def taught(teacher: LanguageModel, pairs: Sequence[Pair]) -> list[TargetSentence]:
-    """The pairs as target sentences, context by context."""
-    return [
-        sentence
-        for context in dict.fromkeys(pair[0] for pair in pairs)
-        for sentence in target_sentences(teacher, context, [p[1:] for p in pairs if p[0] == context], origin="new")
-    ]
+def taught(
+    teacher: LanguageModel, pairs: Sequence[Pair], *, evidence: bool = False, written: float = 0.0
+) -> list[TargetSentence]:
+    """The pairs as target sentences, context by context; by default as published (`IntegrateConfig` says the rest)."""
+    result = []
+    for context in dict.fromkeys(pair[0] for pair in pairs):
+        own = [pair[1:] for pair in pairs if pair[0] == context]
+        facts = forms.sentences(Experience(id="context", context=context))
+        proofs = [forms.evidence(facts, *pair) if evidence else None for pair in own]
+        shares = [written] * len(own)
+        result += target_sentences(teacher, context, own, origin="new", evidence=proofs, written=shares)
+    return result
 
 
 def probes_of(experiences: Sequence[Experience], *, open_book: bool = False) -> list[Question]:
