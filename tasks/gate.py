@@ -37,10 +37,10 @@ class GateConfig(BaseModel):
         "Losing a single probe never refuses.",
     )
     max_leak: float = Field(
-        0.5,
+        1.0,
         ge=0,
         description="Near misses of the new probes that are answered with the new fact: this version's share minus the "
-        "base's.",
+        "base's. 1: never refuses; 0.3 is in reach with `integrate.locality_batch: 3`.",
     )
     max_accuracy_drop: float = Field(0.05, ge=0, description="Accuracy on the simple facts: base minus this version.")
     max_perplexity_ratio: float = Field(
