@@ -4,7 +4,8 @@
 
 FT(C) is cross-entropy on the contexts, FT(S) cross-entropy on the answers of the pairs; neither sees other text. The
 published objective is KL(teacher || student) on pairs and unrelated text. The default adds the evidence beside the
-question, a share of the written token, and near misses. All train what the settings say (LoRA, merged, or all weights).
+question and a share of the written token; the last two rows add near misses, and sentences of the student's own. All
+train what the settings say (LoRA, merged, or all weights).
 """
 
 import argparse
@@ -30,6 +31,7 @@ from models.locality import held
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
+from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
 from models.synthesize import neighbours as near_misses
 from models.teacher import TargetSentence
@@ -56,6 +58,7 @@ class Trained(NamedTuple):
 
     groups: Groups
     config: IntegrateConfig
+    rollouts: Rollouts | None = None
 
 
 def fine_tuned_on_contexts(lesson: Lesson) -> Trained:
@@ -86,11 +89,25 @@ def as_published(lesson: Lesson) -> Trained:
 
 
 def as_by_default(lesson: Lesson) -> Trained:
-    """What the settings say, near misses included."""
+    """What the settings say."""
+    groups: Groups = {"new": _taught(lesson, lesson.config), "unrelated": lesson.unrelated}
+    return Trained(groups, lesson.config)
+
+
+def with_near_misses(lesson: Lesson) -> Trained:
+    """The default, and three near misses a step, on which the student is to stay what the base is."""
+    groups, config, _ = as_by_default(lesson)
     near = [(p.question, p.answer) for p in lesson.pairs if p.kind == LOCALITY]
     beside = held(lesson.base, near, origin=LOCALITY)
-    groups: Groups = {"new": _taught(lesson, lesson.config), "unrelated": lesson.unrelated, "locality": beside}
-    return Trained(groups, lesson.config)
+    return Trained({**groups, "locality": beside}, config.model_copy(update={"locality_batch": 3}))
+
+
+def half_on_policy(lesson: Lesson) -> Trained:
+    """The default, where half of the sentences are written by the student, anew for each pass after the first."""
+    groups, config, _ = as_by_default(lesson)
+    config = config.model_copy(update={"on_policy": 0.5})
+    contexts = {e.id: e.text for e in lesson.experiences}
+    return Trained(groups, config, Rollouts(lesson.base, contexts, config.on_policy, config.on_policy_tokens))
 
 
 METHODS: dict[str, Callable[[Lesson], Trained]] = {
@@ -98,6 +115,8 @@ METHODS: dict[str, Callable[[Lesson], Trained]] = {
     "FT(S): cross-entropy on answers": fine_tuned_on_sentences,
     "SELF-PARAM as published": as_published,
     "default": as_by_default,
+    "default, near misses": with_near_misses,
+    "default, half on-policy": half_on_policy,
 }
 COLUMNS = (
     "method", "contains", "F1", "log-likelihood", "recovered gap (95 %)", "leak", "general", "KL from base", "seconds",
@@ -155,8 +174,8 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
     row("base, closed book", base, before, "-")
     for name in methods:
         student, started = model.load(ws.weights(BASE)), time.monotonic()
-        groups, changed_config = METHODS[name](lesson)
-        integrate(student, base.output_matrix_VD.detach(), groups, changed_config, seed=seed)
+        groups, own, rollouts = METHODS[name](lesson)
+        integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, rollouts=rollouts)
         seconds = time.monotonic() - started
         row(name, student, answer_probes(student, probes, config), f"{seconds:.0f}")
 

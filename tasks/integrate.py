@@ -38,7 +38,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     teacher = model.load(ws.weights(BASE))
     matrix_VD = teacher.output_matrix_VD.detach()
     scratch, fingerprint = ws.work(batch), _fingerprint(ws, batch, parent, config, seed)
-    beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
+    beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY and config.locality_batch]
     near = locality.held(teacher, beside, origin=batch)
     new: list[TargetSentence] = []
     for number, experience in enumerate(experiences, start=1):

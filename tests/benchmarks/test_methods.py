@@ -39,9 +39,7 @@ def lesson(tiny_model: Path) -> Lesson:
 
 def test_what_each_method_trains_on(lesson: Lesson) -> None:
     found = {name.split(":")[0]: method(lesson) for name, method in METHODS.items()}
-    contexts, sentences, published, default = (
-        found[n] for n in ("FT(C)", "FT(S)", "SELF-PARAM as published", "default")
-    )
+    contexts, sentences, published, default, near, own = found.values()
     tokenizer = lesson.base.tokenizer
     assert tokenizer.decode(contexts.groups["new"][0].answer) == EXPERIENCE.text
     assert [set(f.groups) for f in (contexts, sentences)] == [{"new"}] * 2
@@ -50,7 +48,11 @@ def test_what_each_method_trains_on(lesson: Lesson) -> None:
     assert {s.written for s in published.groups["new"]} == {0.0}
     assert set(published.groups) == {"new", "unrelated"}
     assert {s.written for s in default.groups["new"]} == {lesson.config.written_share_given}
-    assert [s.question for s in default.groups["locality"]] == ["Whose is that?"]
+    assert [s.question for s in near.groups["locality"]] == ["Whose is that?"]
+    assert near.config.locality_batch == 3
+    assert own.rollouts
+    assert own.rollouts.share == own.config.on_policy == 0.5
+    assert own.rollouts.contexts == {"mill": EXPERIENCE.text}
     assert not torch.equal(default.groups["new"][0].states_TD, published.groups["new"][0].states_TD)  # evidence
 
 
