@@ -14,6 +14,7 @@ import torch
 
 NEW = "new"
 FEWEST = 16  # new sentences; of fewer none is held out
+MOST = 64  # held out: more tell no more, and all are measured at once
 
 
 class CourseConfig(Protocol):
@@ -54,7 +55,8 @@ class Course:
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
-        count = math.ceil(config.held_out * len(new)) if len(new) >= FEWEST and config.epochs > 1 else 0
+        wanted = min(math.ceil(config.held_out * len(new)), MOST)
+        count = wanted if len(new) >= FEWEST and config.epochs > 1 else 0
         self.held_out = sorted(new[:count])
         self._passes = [_shuffled(new[count:], generator) for _ in range(config.epochs - 1)]
         self._last = _shuffled(new, generator)

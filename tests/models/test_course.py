@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.course import NEW, Course, Step
+from models.course import MOST, NEW, Course, Step
 from models.integrate import IntegrateConfig
 
 BESIDE = {"unrelated": 3, "replay": 2, "locality": 1}
@@ -49,6 +49,10 @@ def test_every_new_sentence_is_seen_once_a_pass_and_the_held_out_in_the_last_alo
     assert max(len(step.batch[NEW]) for step in steps) <= CONFIG.batch_size
     if new > 1:
         assert seen[0] != seen[1]  # shuffled anew
+
+
+def test_no_more_are_held_out_than_can_be_measured_at_once() -> None:
+    assert len(course(2000).held_out) == MOST
 
 
 def test_beside_them_stand_the_other_groups_in_turn() -> None:
