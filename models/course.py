@@ -1,7 +1,7 @@
 """The course of an integration: which sentences each step sees, at which rate it learns, and when it ends.
 
 The rate warms up and stays at its peak, pass after pass over the new sentences, until the KL on some that are held out
-stops falling (early stopping, Prechelt 1998). Then comes one last pass, in which the rate falls to zero (the schedule
+stops falling (early stopping, Prechelt 1998). Then come the last passes, in which the rate falls to zero (the schedule
 is warmup-stable-decay, Hu et al. 2024) and the held-out sentences are learnt as well. All is decided from what was
 logged so far, so that a killed integration goes on as it would have gone on.
 """
@@ -22,6 +22,8 @@ class CourseConfig(Protocol):
 
     @property
     def epochs(self) -> int: ...
+    @property
+    def last_epochs(self) -> int: ...
     @property
     def batch_size(self) -> int: ...
     @property
@@ -55,14 +57,16 @@ class Course:
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
+        last = min(config.last_epochs, config.epochs)
         wanted = min(math.ceil(config.held_out * len(new)), MOST)
-        count = wanted if len(new) >= FEWEST and config.epochs > 1 else 0
+        count = wanted if len(new) >= FEWEST and config.epochs > last else 0
         self.held_out = sorted(new[:count])
-        self._passes = [_shuffled(new[count:], generator) for _ in range(config.epochs - 1)]
-        self._last = _shuffled(new, generator)
+        self._passes = [_shuffled(new[count:], generator) for _ in range(config.epochs - last)]
+        self._last = [_shuffled(new, generator) for _ in range(last)]
         self._a_pass = math.ceil((len(new) - count) / config.batch_size)
-        self._last_pass = math.ceil(len(new) / config.batch_size)
-        most = (config.epochs - 1) * self._a_pass + self._last_pass
+        self._a_last_pass = math.ceil(len(new) / config.batch_size)
+        self._fall = last * self._a_last_pass
+        most = len(self._passes) * self._a_pass + self._fall
         self._beside = beside
         self._order: dict[str, list[int]] = {group: [] for group in beside}
         for group, order in self._order.items():
@@ -73,20 +77,21 @@ class Course:
         """The step after `done` others, where the held-out KL was `measured` after each pass; None at the end."""
         passes = next((k for k in range(2, len(measured) + 1) if self._is_enough(measured[:k])), len(self._passes))
         plateau = passes * self._a_pass
-        steps = plateau + self._last_pass
+        steps = plateau + self._fall
         if done >= steps:
             return None
         if done < plateau:
             number, at = divmod(done, self._a_pass)
             order, is_last_of_pass = self._passes[number], at == self._a_pass - 1
         else:
-            at, order, is_last_of_pass = done - plateau, self._last, False
+            number, at = divmod(done - plateau, self._a_last_pass)
+            order, is_last_of_pass = self._last[number], False
         size = self._config.batch_size
         batch = {NEW: order[at * size : (at + 1) * size]}
         for group, count in self._beside.items():
             batch[group] = self._order[group][done * count : (done + 1) * count]
-        rise = max(1, round(self._config.warmup * self._last_pass))
-        rate = min((done + 1) / rise, 1.0, (steps - done) / self._last_pass)
+        rise = max(1, round(self._config.warmup * self._a_last_pass))
+        rate = min((done + 1) / rise, 1.0, (steps - done) / self._fall)
         begins = tuple(order) if at == 0 else ()
         return Step(batch, rate, is_last_of_pass and bool(self.held_out), steps, begins)
 

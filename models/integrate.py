@@ -43,22 +43,23 @@ class IntegrateConfig(BaseModel):
         0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
-    epochs: int = Field(5, ge=1, description="most passes over the new target sentences")
+    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
+    last_epochs: int = Field(2, ge=1, description="of these the last ones, in which the rate falls to zero")
     held_out: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="share of the new sentences by which the passes are ended; learnt in the last one; 0: all `epochs`",
+        description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
     )
     least_fall: float = Field(
-        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last pass begins"
+        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
     )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
     )
     learning_rate: float = Field(
-        1.5e-3, gt=0, description="peak; warmed up, held, in the last pass falling to zero; `full` wants 1e-4"
+        1.5e-3, gt=0, description="peak; warmed up, held, in the last passes falling to zero; `full` wants 1e-4"
     )
     warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
     adam_epsilon: float = Field(

@@ -12,7 +12,7 @@ from models.integrate import IntegrateConfig
 BESIDE = {"unrelated": 3, "replay": 2, "locality": 1}
 SIZES = {"unrelated": 10, "replay": 1, "locality": 0}
 FALLING = [0.5**k for k in range(99)]
-CONFIG = IntegrateConfig(epochs=5, batch_size=7, held_out=0.1, least_fall=0.1, warmup=0.4)
+CONFIG = IntegrateConfig(epochs=5, last_epochs=1, batch_size=7, held_out=0.1, least_fall=0.1, warmup=0.4)
 
 
 def course(new: int, config: IntegrateConfig = CONFIG, seed: int = 0) -> Course:
@@ -103,6 +103,21 @@ def test_the_rate_rises_to_its_peak_stays_and_falls_in_the_last_pass(new: int, k
     assert set(rates[peak:-last]) <= {1.0}
     falls = [a - b for a, b in itertools.pairwise(rates[-last:])]  # in equal parts, down to where the next were zero
     assert falls == pytest.approx([rates[-1]] * len(falls))
+
+
+@pytest.mark.parametrize(("kl", "wanted"), [(FALLING, 5), ([1.0, 1.0], 4)])
+def test_the_last_passes_may_be_several(kl: list[float], wanted: int) -> None:
+    whole = course(40, CONFIG.model_copy(update={"last_epochs": 2}))
+    steps = walked(whole, kl)
+    last = 2 * math.ceil(40 / 7)
+    assert len(steps) == (wanted - 2) * math.ceil(36 / 7) + last
+    seen = [i for step in steps[-last:] for i in step.batch[NEW]]
+    assert sorted(seen) == sorted([*range(40)] * 2)
+    assert sorted(seen[:40]) == list(range(40))  # one after the other
+    assert [step.rate for step in steps[-last:]] == pytest.approx([(last - k) / last for k in range(last)])
+    every = walked(course(40, CONFIG.model_copy(update={"last_epochs": 9})))
+    assert len(every) == 5 * math.ceil(40 / 7)
+    assert not any(step.is_measured for step in every)
 
 
 def test_same_seed_same_course() -> None:

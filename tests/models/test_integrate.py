@@ -81,7 +81,7 @@ def test_the_passes_end_where_the_held_out_kl_stops_falling(fresh: Opener, many:
     assert 2 <= len(measured) < 8
     assert measured[-1] > 0.5 * measured[-2]
     assert all(b <= 0.5 * a for a, b in itertools.pairwise(measured[:-1]))
-    assert len(rows) == 3 * len(measured) + 4  # 18 of the 20 in each pass, all in the last
+    assert len(rows) == 3 * len(measured) + 2 * 4  # 18 of the 20 in each pass, all in the last two
     every = config.model_copy(update={"held_out": 0.0})
     assert len(integrate(fresh(), matrix_VD, {"new": many}, every, seed=0)) == 9 * 4
 
