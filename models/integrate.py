@@ -94,7 +94,9 @@ class IntegrateConfig(BaseModel):
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
     locality_batch: int = Field(
-        0, ge=0, description="near misses a step; 3 are enough against most leaks, and cost a tenth of what is learnt"
+        0,
+        ge=0,
+        description="near misses a step: 3 are enough against leaks, and cost much of what is learnt (docs/LOG.md)",
     )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
