@@ -96,7 +96,7 @@ class IntegrateConfig(BaseModel):
     locality_batch: int = Field(
         0,
         ge=0,
-        description="near misses a step: 3 are enough against leaks, and cost much of what is learnt (docs/LOG.md)",
+        description="near misses a step: 3 are enough against leaks and cost much of what is learnt (LOG.md)",
     )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
