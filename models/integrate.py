@@ -52,7 +52,7 @@ class IntegrateConfig(BaseModel):
         description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
     )
     least_fall: float = Field(
-        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
+        0.4, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
     )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
@@ -88,8 +88,8 @@ class IntegrateConfig(BaseModel):
         description="share of the new sentences that the student writes itself, anew in each pass after the first",
     )
     on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
-    unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
-    unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
+    unrelated_weight: float = Field(3.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
+    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
