@@ -52,7 +52,7 @@ class IntegrateConfig(BaseModel):
         description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
     )
     least_fall: float = Field(
-        0.4, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
+        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
     )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
