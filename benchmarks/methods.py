@@ -162,7 +162,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
         kl = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)["kl_from_base"]
         cells = [
             name, f"{scores['contains']:.3f}", f"{scores['f1']:.3f}", f"{scores['log_likelihood']:.2f}",
-            f"{found['recovered_gap'] or math.nan:.2f} ({low:.2f} to {high:.2f})",
+            f"{math.nan if found['recovered_gap'] is None else found['recovered_gap']:.2f} ({low:.2f} to {high:.2f})",
             f"{leak:.2f}", f"{general_accuracy(lm, general_facts(), config):.2f}", f"{kl:.3f}", seconds,
         ]  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
