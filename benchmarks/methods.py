@@ -27,17 +27,16 @@ from flows.settings import section
 from models import model
 from models.evaluate import EvaluateConfig, answer_probes, general_accuracy, locality, neighbours, unrelated_text
 from models.integrate import IntegrateConfig, integrate
-from models.locality import held
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
 from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
-from models.synthesize import neighbours as near_misses
+from models.synthesize import neighbours as pairs_about_others
 from models.teacher import TargetSentence
 from tasks.bundle import general_facts
 from tasks.evaluate import efficacy
-from tasks.integrate import taught
+from tasks.integrate import near_misses, on_policy, taught
 from tasks.workspace import BASE, Workspace
 
 Groups = dict[str, Sequence[TargetSentence]]
@@ -97,8 +96,7 @@ def as_by_default(lesson: Lesson) -> Trained:
 def with_near_misses(lesson: Lesson) -> Trained:
     """The default, and three near misses a step, on which the student is to stay what the base is."""
     groups, config, _ = as_by_default(lesson)
-    near = [(p.question, p.answer) for p in lesson.pairs if p.kind == LOCALITY]
-    beside = held(lesson.base, near, origin=LOCALITY)
+    beside = near_misses(lesson.base, lesson.pairs, LOCALITY)
     return Trained({**groups, "locality": beside}, config.model_copy(update={"locality_batch": 3}))
 
 
@@ -106,8 +104,7 @@ def half_on_policy(lesson: Lesson) -> Trained:
     """The default, where half of the sentences are written by the student, anew for each pass after the first."""
     groups, config, _ = as_by_default(lesson)
     config = config.model_copy(update={"on_policy": 0.5})
-    contexts = {e.id: e.text for e in lesson.experiences}
-    return Trained(groups, config, Rollouts(lesson.base, contexts, config.on_policy, config.on_policy_tokens))
+    return Trained(groups, config, on_policy(lesson.base, lesson.experiences, config))
 
 
 METHODS: dict[str, Callable[[Lesson], Trained]] = {
@@ -184,7 +181,7 @@ def _pairs(ws: Workspace, base: LanguageModel, experiences: Sequence[Experience]
     config, facts = section(ws, "synthesize", SynthesizeConfig), [question for question, _ in general_facts()]
     pairs = synthesize(base, experiences, config, seed=seed, forbidden=facts)
     leak = Leak.of(experiences, facts)
-    return pairs + (near_misses(experiences, pairs, leak) if config.locality else [])
+    return pairs + (pairs_about_others(experiences, pairs, leak) if config.locality else [])
 
 
 def _taught(lesson: Lesson, config: IntegrateConfig) -> list[TargetSentence]:

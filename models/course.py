@@ -8,30 +8,34 @@ logged so far, so that a killed integration goes on as it would have gone on.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 NEW = "new"
 FEWEST = 16  # new sentences; of fewer none is held out
 MOST = 64  # held out: more tell no more, and all are measured at once
 
 
-class CourseConfig(Protocol):
-    """What `models.integrate.IntegrateConfig` says about the course."""
+class CourseConfig(BaseModel):
+    """How long an integration lasts, and how its rate rises and falls."""
 
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def last_epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def warmup(self) -> float: ...
-    @property
-    def held_out(self) -> float: ...
-    @property
-    def least_fall(self) -> float: ...
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
+    last_epochs: int = Field(2, ge=1, description="of these the last ones, in which the rate falls to zero")
+    held_out: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
+    )
+    least_fall: float = Field(
+        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
+    )
+    batch_size: int = Field(16, ge=1, description="new target sentences a step")
+    warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
 
 
 class Step(NamedTuple):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from models import lora
-from models.course import NEW, Course
+from models.course import NEW, Course, CourseConfig
 from models.files import written_aside
 from models.kl import kl_from_states
 from models.model import LanguageModel
@@ -33,7 +33,7 @@ log = logging.getLogger("selfparam")
 GROUPS = (NEW, "unrelated", "replay", "locality")
 
 
-class IntegrateConfig(BaseModel):
+class IntegrateConfig(CourseConfig):
     """How a batch is learnt. The defaults are those measured best on the embedded model (docs/LOG.md)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,25 +43,12 @@ class IntegrateConfig(BaseModel):
         0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
-    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
-    last_epochs: int = Field(2, ge=1, description="of these the last ones, in which the rate falls to zero")
-    held_out: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
-    )
-    least_fall: float = Field(
-        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
-    )
-    batch_size: int = Field(16, ge=1, description="new target sentences a step")
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
     )
     learning_rate: float = Field(
         1.5e-3, gt=0, description="peak; warmed up, held, in the last passes falling to zero; `full` wants 1e-4"
     )
-    warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
     )

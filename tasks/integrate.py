@@ -38,8 +38,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     teacher = model.load(ws.weights(BASE))
     matrix_VD = teacher.output_matrix_VD.detach()
     scratch, fingerprint = ws.work(batch), _fingerprint(ws, batch, parent, config, seed)
-    beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY and config.locality_batch]
-    near = locality.held(teacher, beside, origin=batch)
+    near = near_misses(teacher, pairs, batch) if config.locality_batch else []
     new: list[TargetSentence] = []
     for number, experience in enumerate(experiences, start=1):
         states = scratch / f"taught-{fingerprint}" / f"{number:06d}"
@@ -66,7 +65,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         {"new": new, "unrelated": unrelated, "replay": replay, "locality": near},
         config,
         seed=seed,
-        rollouts=_rollouts(teacher, experiences, config),
+        rollouts=on_policy(teacher, experiences, config),
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
@@ -107,7 +106,14 @@ def taught(
     )
 
 
-def _rollouts(teacher: LanguageModel, experiences: Sequence[Experience], config: IntegrateConfig) -> Rollouts | None:
+def near_misses(teacher: LanguageModel, pairs: Sequence[QAPair], batch: str) -> list[TargetSentence]:
+    """The pairs that are not to be learnt, as target sentences."""
+    beside = [(p.question, p.answer) for p in pairs if p.kind == LOCALITY]
+    return locality.held(teacher, beside, origin=batch)
+
+
+def on_policy(teacher: LanguageModel, experiences: Sequence[Experience], config: IntegrateConfig) -> Rollouts | None:
+    """What lets the student write a share of the sentences; None where the settings ask for none."""
     contexts = {experience.id: experience.text for experience in experiences}
     return Rollouts(teacher, contexts, config.on_policy, config.on_policy_tokens) if config.on_policy else None
 
