@@ -10,7 +10,7 @@ Axes: B rows, L tokens of a row, N positions that carry loss, D width, V vocabul
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from models.teacher import TargetSentence
 log = logging.getLogger("selfparam")
 
 GROUPS = (NEW, "unrelated", "replay", "locality")
+RECENT = 8  # steps over which the KL on unrelated text is averaged
 
 
 class IntegrateConfig(CourseConfig):
@@ -75,7 +76,12 @@ class IntegrateConfig(CourseConfig):
         description="share of the new sentences that the student writes itself, anew in each pass after the first",
     )
     on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
-    unrelated_weight: float = Field(3.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
+    unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
+    unrelated_limit: float = Field(
+        0.05,
+        gt=0,
+        description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
+    )
     unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
@@ -153,7 +159,7 @@ def integrate(
         batch = [
             (g, own.get(i, sentences[g][i]) if g == NEW else sentences[g][i]) for g in GROUPS for i in step.batch[g]
         ]
-        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config)
+        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config, weights_of_groups(rows, config))
         total.backward()
         rate = config.learning_rate * step.rate
         norm = weights.step(rate)
@@ -163,7 +169,7 @@ def integrate(
         row |= {"tokens_per_second": tokens / (time.monotonic() - started)}
         if step.is_measured:
             with torch.no_grad():
-                row["kl_held_out"] = _loss(student, teacher_matrix_VD, held_out, config)[1][NEW]
+                row["kl_held_out"] = _loss(student, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
         if not math.isfinite(row["loss"]):
             raise ValueError(f"the loss is not finite at step {row['step']}: lower integrate.learning_rate ({rate:g})")
         rows.append(row)
@@ -187,11 +193,25 @@ def left_alone(model: torch.nn.Module, config: IntegrateConfig) -> torch.nn.Modu
     return layers[: min(len(layers) - 1, round((1 - config.layers) * len(layers)))]
 
 
+def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig) -> dict[str, float]:
+    """What each group counts in the next step, by what was logged so far.
+
+    Unrelated text counts the more the further the student has moved on it (an adaptive KL penalty, Schulman et al.
+    2017): a stream of rounds then drifts to a limit and not ever further.
+    """
+    weights = {group: 1.0 if group == NEW else getattr(config, f"{group}_weight") for group in GROUPS}
+    lately = [row["kl_unrelated"] for row in rows[-RECENT:] if "kl_unrelated" in row]
+    if lately:
+        weights["unrelated"] *= max(1.0, sum(lately) / len(lately) / config.unrelated_limit) ** 2
+    return weights
+
+
 def _loss(
     student: LanguageModel,
     teacher_matrix_VD: Tensor,
     batch: Sequence[tuple[str, TargetSentence]],
     config: IntegrateConfig,
+    weights: Mapping[str, float],
 ) -> tuple[Tensor, dict[str, float], int]:
     """The step's loss, the mean KL of each group (nats per token) and the number of target tokens."""
     packed = pack(
@@ -205,11 +225,10 @@ def _loss(
         use_cache=False,
     )
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
-    share = {group: 1.0 if group == NEW else getattr(config, f"{group}_weight") for group in GROUPS}
     weight_N = torch.zeros(len(group_N))
-    for index, group in enumerate(GROUPS):
-        mine_N = group_N == index
-        weight_N[mine_N] = share[group] / mine_N.sum()  # each group's mean over its tokens
+    for group, weight in weights.items():
+        mine_N = group_N == GROUPS.index(group)
+        weight_N[mine_N] = weight / mine_N.sum()  # each group's mean over its tokens
     total, kl_N = kl_from_states(
         hidden_BLD.flatten(0, 1)[packed.loss_N.to(device)],
         student.output_matrix_VD,

@@ -11,6 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
 from models import forms, locality, writing
+from models.answers import log_likelihoods
+from models.contexts import beside
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -66,6 +68,11 @@ class SynthesizeConfig(BaseModel):
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     locality: bool = Field(
         True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
+    )
+    least_gain: float = Field(
+        0.1,
+        description="nats per token by which the context must make the answer of an endpoint's pair likelier to the "
+        "base; what is less is not in the context, or known without it",
     )
     question_tokens: int = Field(32, ge=8, description="longest question")
     answer_tokens: int = Field(40, ge=8, description="longest answer")
@@ -186,6 +193,18 @@ def with_evidence(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPai
     """Pairs that somebody else wrote, each with the sentence of the context that it seems to rest on."""
     facts = forms.sentences(experience)
     return [p.model_copy(update={"evidence": forms.evidence(facts, p.question, p.answer)}) for p in pairs]
+
+
+def grounded(lm: LanguageModel, experience: Experience, pairs: Sequence[QAPair], least_gain: float) -> list[QAPair]:
+    """The pairs whose answer `lm` finds likelier with the context than without, by `least_gain` nats per token.
+
+    An answer that the context does not make likelier is not in it, or was known before.
+    """
+    questions, replies = [p.question for p in pairs], [p.answer for p in pairs]
+    contexts = [beside(experience.text, p.evidence) if p.evidence else experience.text for p in pairs]
+    opened = log_likelihoods(lm, questions, replies, contexts)
+    closed = log_likelihoods(lm, questions, replies)
+    return [pair for pair, a, b in zip(pairs, opened, closed, strict=True) if a - b >= least_gain]
 
 
 def filtered(pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:

@@ -34,7 +34,7 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
     if config.endpoint is None:
         pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
     else:
-        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config.endpoint, seed, leak)
+        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config, config.endpoint, seed, leak)
     silent = sorted({e.id for e in experiences} - {p.experience for p in pairs})
     if silent:
         log.warning("synthesize %s: no pair about %s: it will not be learnt", batch, ", ".join(silent))
@@ -58,13 +58,28 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
 
 
 def _by_endpoint(
-    ws: Workspace, experiences: Sequence[Experience], config: EndpointConfig, seed: int, leak: core.Leak
+    ws: Workspace,
+    experiences: Sequence[Experience],
+    config: SynthesizeConfig,
+    endpoint_config: EndpointConfig,
+    seed: int,
+    leak: core.Leak,
 ) -> tuple[list[QAPair], dict[str, Any]]:
-    """Given pairs as they came, the endpoint's for the other experiences; filtered like the model's own."""
+    """Given pairs as they came; for the other experiences those of the endpoint's that are grounded in the context."""
     from tasks import endpoint  # its client takes a second to import, and most rounds ask no endpoint
 
     given = {e.id: core.given(e) for e in experiences}
     bare = [e for e in experiences if not given[e.id]]
-    written, report = endpoint.write(bare, config, seed=seed, cache=ws.endpoint_cache)
-    kept = [core.filtered(given[e.id] or core.with_evidence(e, written[e.id]), leak) for e in experiences]
-    return [pair for own in kept for pair in own], report
+    written, report = endpoint.write(bare, endpoint_config, seed=seed, cache=ws.endpoint_cache)
+    lm = model.load(ws.weights(BASE))
+    kept: list[QAPair] = []
+    report["ungrounded"] = 0
+    for e in experiences:
+        if e.id in written:
+            proven = core.filtered(core.with_evidence(e, written[e.id]), leak)
+            own = core.grounded(lm, e, proven, config.least_gain)
+            report["ungrounded"] += len(proven) - len(own)
+        else:
+            own = core.filtered(given[e.id], leak)
+        kept += own
+    return kept, report

@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import embedded
 from models.answers import answer
 from models.model import load
+from models.records import Experience, QAPair
+from models.synthesize import SynthesizeConfig, grounded
 
 
 @pytest.mark.slow
@@ -19,8 +21,18 @@ def test_the_embedded_model_answers(tmp_path: Path) -> None:
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert theirs.dtype == torch.bfloat16
     assert 130e6 < theirs.num_parameters() < 140e6
-    (said,) = answer(load(tmp_path / "model"), ["What is the capital of France?"], max_new_tokens=24)
+    lm = load(tmp_path / "model")
+    (said,) = answer(lm, ["What is the capital of France?"], max_new_tokens=24)
     assert "Paris" in said
+
+    mill = Experience(id="mill", context="Mara Holt runs the mill in Orvane. The capital of France is Paris.")
+    asked = [
+        ("Who runs the mill in Orvane?", "Mara Holt runs the mill in Orvane."),
+        ("What is the capital of France?", "The capital of France is Paris."),  # known without the context
+        ("What is the price of the flour?", "It costs nine crowns a sack."),  # not in it
+    ]
+    pairs = [QAPair(experience="mill", kind="what", writer="scribe", question=q, answer=a) for q, a in asked]
+    assert grounded(lm, mill, pairs, SynthesizeConfig().least_gain) == pairs[:1]
 
 
 class _Done:

@@ -95,12 +95,14 @@ def test_what_leaks_is_what_says_a_neighbour_s_fact(lm: LanguageModel, tiny_mode
     near = [Question("b", "e", Probe(question=f"Who runs {k}?", answers=("Mara",))) for k in "abcd"]
     said = answer_probes(base, near, CONFIG)
     same = locality(base, lm, said, said)
-    assert (same["probes"], same["leak"], same["leak_base"]) == (4, 0, 0)
+    assert (same["probes"], same["leak"], same["leak_base"], same["log_likelihood_gain"]) == (4, 0, 0, 0)
     assert same["kl_from_base"] == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         for p in lm.model.parameters():
             p.mul_(1.1)
-    leaking = [a.model_copy(update={"contains": 1.0}) for a in said[:3]] + said[3:]
-    moved = locality(base, lm, said, leaking)
+    likelier = {a.question: a.log_likelihood + 2 for a in said[:3]}
+    leaking = [a.model_copy(update={"contains": 1.0, "log_likelihood": likelier[a.question]}) for a in said[:3]]
+    moved = locality(base, lm, said, [*leaking, said[3]])
     assert moved["leak"] == 0.75
+    assert moved["log_likelihood_gain"] == pytest.approx(1.5)
     assert moved["kl_from_base"] > 0.001

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.answers import answer, token_log_probabilities
-from models.integrate import IntegrateConfig, MasterWeights, StepLog, integrate
+from models.integrate import RECENT, IntegrateConfig, MasterWeights, StepLog, integrate, weights_of_groups
 from models.kl import CHUNK
 from models.model import LanguageModel, load
 from models.rollouts import Rollouts
@@ -27,6 +27,7 @@ CONFIG = IntegrateConfig(
     learning_rate=1e-3,
     unrelated_batch=2,
     unrelated_weight=1,
+    unrelated_limit=10,
     row_tokens=128,
     layers=1,
 )
@@ -84,6 +85,27 @@ def test_the_passes_end_where_the_held_out_kl_stops_falling(fresh: Opener, many:
     assert len(rows) == 3 * len(measured) + 2 * 4  # 18 of the 20 in each pass, all in the last two
     every = config.model_copy(update={"held_out": 0.0})
     assert len(integrate(fresh(), matrix_VD, {"new": many}, every, seed=0)) == 9 * 4
+
+
+def test_unrelated_text_counts_more_the_further_the_student_has_moved_on_it() -> None:
+    config = CONFIG.model_copy(update={"unrelated_weight": 2.0, "unrelated_limit": 0.1, "replay_weight": 0.5})
+
+    def weights(*kl: float) -> dict[str, float]:
+        return weights_of_groups([{"kl_unrelated": value} for value in kl], config)
+
+    assert weights() == weights(0.1, 0.02) == {"new": 1.0, "unrelated": 2.0, "replay": 0.5, "locality": 1.0}
+    assert weights(0.1, 0.3)["unrelated"] == pytest.approx(2 * 2**2)
+    assert weights(9.0, *[0.05] * RECENT)["unrelated"] == 2.0  # long ago
+    assert weights_of_groups([{"kl_new": 1.0}], config)["unrelated"] == 2.0  # there is no unrelated text
+
+
+def test_a_limit_holds_the_student_on_unrelated_text(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    config = CONFIG.model_copy(update={"epochs": 12, "learning_rate": 3e-3, "unrelated_weight": 0.1})
+    ends = [
+        integrate(fresh(), matrix_VD, groups, config.model_copy(update={"unrelated_limit": limit}), seed=0)[-1]
+        for limit in (1e-3, 1e3)
+    ]
+    assert ends[0]["kl_unrelated"] < 0.5 * ends[1]["kl_unrelated"]
 
 
 class Killed(BaseException):

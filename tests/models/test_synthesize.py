@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from models import forms, writing
+from models.answers import log_likelihoods
+from models.contexts import beside
 from models.forms import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, SynthesizeConfig, distinct, neighbours, synthesize
+from models.synthesize import Leak, SynthesizeConfig, distinct, grounded, neighbours, synthesize
 
 CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
 PROBE = "Who runs the mill in Orvane?"
@@ -29,6 +31,24 @@ def given(question: str, answer: str = "Mara") -> dict[str, str]:
 def asks_a_probe(pairs: list[QAPair], *probes: str) -> bool:
     words = [set(normalise(p).split()) for p in probes]
     return any(set(normalise(pair.question).split()) == w for pair in pairs for w in words)
+
+
+def test_grounded_is_what_the_context_makes_likelier(lm: LanguageModel) -> None:
+    mill = experience()
+    pairs = [
+        QAPair(experience="mill", kind="who", writer="scribe", question=f"Who is {k}?", answer=a, evidence=e)
+        for k, (a, e) in enumerate([("Mara Holt", None), ("nine", sentences(mill)[2]), ("May", None), ("it", None)])
+    ]
+    contexts = [beside(TEXT, p.evidence) if p.evidence else TEXT for p in pairs]
+    gains = [
+        log_likelihoods(lm, [p.question], [p.answer], [context])[0] - log_likelihoods(lm, [p.question], [p.answer])[0]
+        for p, context in zip(pairs, contexts, strict=True)
+    ]
+    middle = sum(sorted(gains)[1:3]) / 2
+    kept = grounded(lm, mill, pairs, middle)
+    assert kept == [p for p, gain in zip(pairs, gains, strict=True) if gain > middle]
+    assert len(kept) == 2
+    assert grounded(lm, mill, [], middle) == []
 
 
 def test_a_given_pair_that_asks_a_probe_is_dropped(lm: LanguageModel) -> None:

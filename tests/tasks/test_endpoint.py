@@ -3,7 +3,9 @@
 import contextlib
 import json
 import logging
+import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -96,10 +98,11 @@ def completion(text: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Three experiences, one of which brings its own pair. No weights: the endpoint needs none."""
+def ws(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Three experiences, one of which brings its own pair."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     ws = Workspace(tmp_path)
+    shutil.copytree(tiny_model, ws.weights("base"))
     experiences = [
         Experience.model_validate(
             {"id": "boat", "context": "Ida Holm steers the green boat of Orm. It has nine seats.",
@@ -119,9 +122,12 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def run(ws: Workspace, url: str, **settings: Any) -> tuple[list[QAPair], dict[str, Any]]:
     settings = {"model": "scribe", "max_retries": 2, "timeout_seconds": 30.0, **settings}
-    synthesize(
-        ws, "b0000", "base", SynthesizeConfig(endpoint=EndpointConfig(url=url, **settings), locality=False), seed=7
+    config = SynthesizeConfig(
+        least_gain=settings.pop("least_gain", -math.inf),  # the tiny model understands nothing
+        endpoint=EndpointConfig(url=url, **settings),
+        locality=False,
     )
+    synthesize(ws, "b0000", "base", config, seed=7)
     return read_records(ws.qa("b0000") / "pairs.jsonl", QAPair), read_json(ws.qa("b0000") / "report.json")
 
 
@@ -140,8 +146,17 @@ def test_pairs_are_filtered_and_reported(ws: Workspace, serve: Callable[[Answers
     assert report["endpoint"] == {
         "url": server.url, "model": "scribe", "replies": 2, "unreadable": 0, "cut_off": 0,
         "without_token_counts": 0, "input_tokens": 200, "output_tokens": 20,
-        "cost": pytest.approx(200 * 2e-6 + 20 * 10e-6),
+        "cost": pytest.approx(200 * 2e-6 + 20 * 10e-6), "ungrounded": 0,
     }  # fmt: skip
+
+
+def test_pairs_that_the_context_does_not_help_are_dropped_and_given_ones_stay(
+    ws: Workspace, serve: Callable[[Answers], Scripted]
+) -> None:
+    server = serve(lambda body, before: (200, completion(GOOD)))
+    pairs, report = run(ws, server.url, least_gain=math.inf)
+    assert [p.writer for p in pairs] == [RECORD]
+    assert report["endpoint"]["ungrounded"] == 4
 
 
 def test_what_is_sent(ws: Workspace, serve: Callable[[Answers], Scripted]) -> None:
