@@ -1,9 +1,10 @@
 """The course of an integration: which sentences each step sees, at which rate it learns, and when it ends.
 
 The rate warms up and stays at its peak, pass after pass over the new sentences, until the KL on some that are held out
-stops falling (early stopping, Prechelt 1998). Then come the last passes, in which the rate falls to zero (the schedule
-is warmup-stable-decay, Hu et al. 2024) and the held-out sentences are learnt as well. All is decided from what was
-logged so far, so that a killed integration goes on as it would have gone on.
+stops falling (early stopping, Prechelt 1998). Then come the last passes, in which the held-out sentences are learnt as
+well and the rate falls to zero (the schedule is warmup-stable-decay, Hu et al. 2024). Where none is held out, the
+passes are counted. All is decided from what was logged so far, so that a killed integration goes on as it would have
+gone on.
 """
 
 import math
@@ -23,13 +24,16 @@ class CourseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
-    last_epochs: int = Field(2, ge=1, description="of these the last ones, in which the rate falls to zero")
+    epochs: int = Field(4, ge=1, description="most passes over the new target sentences, the last ones included")
+    last_epochs: float = Field(
+        1.33, gt=0, description="of these the last, in which the rate falls to zero; it may begin within a pass"
+    )
     held_out: float = Field(
-        0.1,
+        0.0,
         ge=0,
         lt=1,
-        description="share of the new sentences by which the passes are ended; learnt in the last; 0: all `epochs`",
+        description="share of the new sentences (0.1) by which the passes are ended, for more `epochs`; learnt in the "
+        "last ones; 0: all `epochs`",
     )
     least_fall: float = Field(
         0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
@@ -61,7 +65,7 @@ class Course:
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
-        last = min(config.last_epochs, config.epochs)
+        last = min(math.ceil(config.last_epochs), config.epochs)
         wanted = min(math.ceil(config.held_out * len(new)), MOST)
         count = wanted if len(new) >= FEWEST and config.epochs > last else 0
         self.held_out = sorted(new[:count])
@@ -69,8 +73,9 @@ class Course:
         self._last = [_shuffled(new, generator) for _ in range(last)]
         self._a_pass = math.ceil((len(new) - count) / config.batch_size)
         self._a_last_pass = math.ceil(len(new) / config.batch_size)
-        self._fall = last * self._a_last_pass
-        most = len(self._passes) * self._a_pass + self._fall
+        self._end = last * self._a_last_pass  # steps of the last passes
+        self._fall = max(1, min(round(config.last_epochs * self._a_last_pass), self._end))
+        most = len(self._passes) * self._a_pass + self._end
         self._beside = beside
         self._order: dict[str, list[int]] = {group: [] for group in beside}
         for group, order in self._order.items():
@@ -81,7 +86,7 @@ class Course:
         """The step after `done` others, where the held-out KL was `measured` after each pass; None at the end."""
         passes = next((k for k in range(2, len(measured) + 1) if self._is_enough(measured[:k])), len(self._passes))
         plateau = passes * self._a_pass
-        steps = plateau + self._fall
+        steps = plateau + self._end
         if done >= steps:
             return None
         if done < plateau:

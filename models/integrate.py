@@ -78,11 +78,11 @@ class IntegrateConfig(CourseConfig):
     on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
     unrelated_limit: float = Field(
-        0.05,
+        0.06,
         gt=0,
         description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
     )
-    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
+    unrelated_batch: int = Field(10, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )

@@ -120,6 +120,17 @@ def test_the_last_passes_may_be_several(kl: list[float], wanted: int) -> None:
     assert not any(step.is_measured for step in every)
 
 
+def test_the_fall_may_begin_within_a_pass() -> None:
+    whole = course(40, CONFIG.model_copy(update={"last_epochs": 1.5}))
+    steps = walked(whole)
+    assert len(steps) == 3 * math.ceil(36 / 7) + 2 * math.ceil(40 / 7)  # the held-out ones are in the last two
+    fall = round(1.5 * math.ceil(40 / 7))
+    assert [step.rate for step in steps[-fall:]] == pytest.approx([(fall - k) / fall for k in range(fall)])
+    assert steps[-fall - 1].rate == 1
+    whole_course = walked(course(40, CONFIG.model_copy(update={"last_epochs": 0.01})))
+    assert whole_course[-1].rate == 1  # a single step has no way to fall
+
+
 def test_same_seed_same_course() -> None:
     assert walked(course(40, seed=1)) == walked(course(40, seed=1)) != walked(course(40, seed=2))
     assert course(40, seed=1).held_out != course(40, seed=2).held_out
