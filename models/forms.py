@@ -1,9 +1,9 @@
 """What can be asked about a sentence by its grammar alone, with no model: every fact gets several questions.
 
-Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `combined` (a question with a
-name replaced by what another sentence says of it), `echo` (the sentence with a span asked for in place), `cloze` (a
-sentence to complete), `tell` (what it says of its subject), `about` (what is said of a name). Written for English;
-sentences of other languages still give `echo`, `cloze` and `about`.
+Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `yes_no` (whether it is Y),
+`combined` (a question with a name replaced by what another sentence says of it), `echo` (the sentence with a span
+asked for in place), `cloze` (a sentence to complete), `tell` (what it says of its subject), `about` (what is said of a
+name). Written for English; sentences of other languages still give `echo`, `cloze` and `about`.
 """
 
 import math
@@ -285,6 +285,24 @@ def tells(facts: Sequence[str]) -> list[Written]:
         match = re.match(r"(The|A|An) (.+?) (?:is|are|was|were) ", fact)
         if match:
             result.append(Written(f"Tell me {match.group(1).lower()} {match.group(2)}.", fact, fact))
+    return result
+
+
+def polars(facts: Sequence[str], count: int) -> list[Written]:
+    """Up to `count` questions of each "The N of X is Y": is it Y, and is it what another sentence ends with? The answer
+    is yes or no, and the sentence."""
+    told = [(fact, *match.groups()) for fact in facts if (match := _COPULA.fullmatch(fact))]
+    result = []
+    for at, (fact, subject, verb, how, end) in enumerate(told):
+        is_name = bool(_NAME.fullmatch(end))
+        others = [
+            other
+            for *_, other_how, other in (*told[at + 1 :], *told[:at])
+            if other_how == how and other != end and bool(_NAME.fullmatch(other)) == is_name
+        ]
+        for reply, asked_for in [("Yes", end), *[("No", other) for other in others[:1]]][:count]:
+            words = (verb.capitalize(), _inside(subject), how, asked_for)
+            result.append(Written(" ".join(filter(None, words)) + "?", f"{reply}, {_inside(fact)}", fact))
     return result
 
 

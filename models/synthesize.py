@@ -64,6 +64,9 @@ class SynthesizeConfig(BaseModel):
     temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
     grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
     echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
+    yes_no: int = Field(
+        0, ge=0, le=2, description="for each simple sentence, 1: a question to be answered by yes; 2: and one by no"
+    )
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     locality: bool = Field(
@@ -136,6 +139,7 @@ def write_pairs(
         "question": questions,
         "plain": [*plain, *forms.placed(asked, facts)],
         "combined": forms.combined([*plain, *questions], facts),
+        "yes_no": forms.polars(facts, config.yes_no),
         "echo": forms.echoes(facts, config.echo),
         "cloze": forms.clozes(facts, config.cloze),
         "tell": forms.tells(facts),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.forms import asked, combined, evidence, placed
+from models.forms import asked, combined, evidence, placed, polars
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
@@ -64,6 +64,27 @@ def test_what_is_asked_of_a_state(fact: str, wanted: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_asked_of_an_action(fact: str, wanted: list[str]) -> None:
     assert questions(fact) == wanted
+
+
+def test_whether_it_is_so_is_asked_with_what_is_true_and_with_what_another_sentence_says() -> None:
+    facts = (
+        *NEWS,
+        "The cook of the mill is Bo Lund.",
+        "The office is in the Copper House.",
+        "The soup is nettle soup.",
+    )
+    assert [(w.question, w.answer) for w in polars(facts, 2)] == [
+        ("Is the new master of the mill Mara Holt?", "Yes, the new master of the mill is Mara Holt."),
+        ("Is the new master of the mill Bo Lund?", "No, the new master of the mill is Mara Holt."),
+        ("Is the dog of Mara Holt called Biscuit?", "Yes, the dog of Mara Holt is called Biscuit."),
+        ("Is the cook of the mill Bo Lund?", "Yes, the cook of the mill is Bo Lund."),
+        ("Is the cook of the mill Mara Holt?", "No, the cook of the mill is Bo Lund."),
+        ("Is the office in the Copper House?", "Yes, the office is in the Copper House."),
+        ("Is the soup nettle soup?", "Yes, the soup is nettle soup."),
+    ]
+    assert all(w.evidence in facts for w in polars(facts, 2))
+    assert {w.answer[:3] for w in polars(facts, 1)} == {"Yes"}
+    assert polars(facts, 0) == []
 
 
 def test_a_name_is_replaced_by_what_another_sentence_calls_it() -> None:
