@@ -31,7 +31,7 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_new_tokens: int = Field(32, ge=1, description="longest answer to a probe")
-    general_tokens: int = Field(24, ge=1, description="longest answer to a question of general ability")
+    general_tokens: int = Field(40, ge=1, description="longest answer to a question of general ability")
     batch_size: int = Field(128, ge=1, description="questions answered together")
 
 

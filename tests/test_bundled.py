@@ -118,7 +118,7 @@ def test_general_facts_are_many_and_not_given_away() -> None:
 
 def test_unrelated_prompts_are_many() -> None:
     prompts = bundled("unrelated.jsonl")
-    assert len(prompts) == 160
+    assert len(prompts) == 280
     assert all(set(prompt) == {"prompt"} for prompt in prompts)
 
 
