@@ -48,7 +48,9 @@ class IntegrateConfig(CourseConfig):
         "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
     )
     learning_rate: float = Field(
-        1.5e-3, gt=0, description="peak; warmed up, held, in the last passes falling to zero; `full` wants 1e-4, and a higher `unrelated_limit`"
+        1.5e-3,
+        gt=0,
+        description="peak; warmed up, held, in the end falling to zero; `full` wants 1e-4 and a higher `unrelated_limit`",
     )
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
