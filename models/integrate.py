@@ -50,7 +50,7 @@ class IntegrateConfig(CourseConfig):
     learning_rate: float = Field(
         1.5e-3,
         gt=0,
-        description="peak; warmed up, held, in the end falling to zero; `full` wants 1e-4 and a higher `unrelated_limit`",
+        description="peak; warmed up, held, then falling to zero; `full` wants 1e-4 and a higher `unrelated_limit`",
     )
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
