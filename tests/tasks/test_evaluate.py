@@ -50,12 +50,15 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
     }
     assert told["general"]["kl_from_base"] > 0
     assert told["drift"]["relative_l2"] > 0
-    assert set(told["locality"]) == {"probes", "leak", "leak_base", "kl_from_base"}
+    assert set(told["locality"]) == {"probes", "leak", "leak_base", "log_likelihood_gain", "kl_from_base"}
     assert told["locality"]["kl_from_base"] > 0
     near = answers_of(learnt, "b0001", "locality")
     assert len(near) == told["locality"]["probes"] > 0
     assert {a.kind for a in near} == {"locality"}
     assert told["locality"]["leak"] == sum(a.contains for a in near) / len(near)
+    base = answers_of(learnt, "b0001", "locality_base")
+    gains = [now.log_likelihood - before.log_likelihood for now, before in zip(near, base, strict=True)]
+    assert told["locality"]["log_likelihood_gain"] == pytest.approx(sum(gains) / len(gains))
 
 
 def test_the_recovered_gap_is_that_of_the_log_likelihoods(learnt: Any) -> None:
