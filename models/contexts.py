@@ -18,9 +18,9 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str 
     return f"{context}\n\nQuestion: {question}\nAnswer:" if context else f"Question: {question}\nAnswer:"
 
 
-def beside(context: str, evidence: str) -> str:
-    """What the teacher reads: the context, and once more, next to the question, what the answer rests on."""
-    return f"{context}\n\n{evidence}"
+def beside(context: str, evidence: str | None) -> str:
+    """What the teacher reads: the context, and once more, next to the question, what the answer rests on, if known."""
+    return f"{context}\n\n{evidence}" if evidence else context
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:

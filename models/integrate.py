@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from models import lora
@@ -36,8 +36,6 @@ RECENT = 8  # steps over which the KL on unrelated text is averaged
 
 class IntegrateConfig(CourseConfig):
     """How a batch is learnt. The defaults are those measured best on the embedded model (docs/LOG.md)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
     layers: float = Field(

@@ -205,7 +205,7 @@ def grounded(lm: LanguageModel, experience: Experience, pairs: Sequence[QAPair],
     An answer that the context does not make likelier is not in it, or was known before.
     """
     questions, replies = [p.question for p in pairs], [p.answer for p in pairs]
-    contexts = [beside(experience.text, p.evidence) if p.evidence else experience.text for p in pairs]
+    contexts = [beside(experience.text, p.evidence) for p in pairs]
     opened = log_likelihoods(lm, questions, replies, contexts)
     closed = log_likelihoods(lm, questions, replies)
     return [pair for pair, a, b in zip(pairs, opened, closed, strict=True) if a - b >= least_gain]

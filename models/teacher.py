@@ -57,7 +57,7 @@ def target_sentences(
     """
     evidence = evidence or [None] * len(pairs)
     asked = [
-        prompt_ids(teacher.tokenizer, question, beside(context, proof) if context and proof else context)
+        prompt_ids(teacher.tokenizer, question, beside(context, proof) if context else context)
         for (question, _), proof in zip(pairs, evidence, strict=True)
     ]
     answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]

@@ -34,7 +34,7 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
     if config.endpoint is None:
         pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
     else:
-        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config, config.endpoint, seed, leak)
+        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config.endpoint, config.least_gain, seed, leak)
     silent = sorted({e.id for e in experiences} - {p.experience for p in pairs})
     if silent:
         log.warning("synthesize %s: no pair about %s: it will not be learnt", batch, ", ".join(silent))
@@ -60,8 +60,8 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
 def _by_endpoint(
     ws: Workspace,
     experiences: Sequence[Experience],
-    config: SynthesizeConfig,
-    endpoint_config: EndpointConfig,
+    config: EndpointConfig,
+    least_gain: float,
     seed: int,
     leak: core.Leak,
 ) -> tuple[list[QAPair], dict[str, Any]]:
@@ -70,16 +70,13 @@ def _by_endpoint(
 
     given = {e.id: core.given(e) for e in experiences}
     bare = [e for e in experiences if not given[e.id]]
-    written, report = endpoint.write(bare, endpoint_config, seed=seed, cache=ws.endpoint_cache)
-    lm = model.load(ws.weights(BASE))
-    kept: list[QAPair] = []
+    written, report = endpoint.write(bare, config, seed=seed, cache=ws.endpoint_cache)
+    kept = {id: core.filtered(own, leak) for id, own in given.items()}
     report["ungrounded"] = 0
-    for e in experiences:
-        if e.id in written:
+    if bare:
+        lm = model.load(ws.weights(BASE))
+        for e in bare:
             proven = core.filtered(core.with_evidence(e, written[e.id]), leak)
-            own = core.grounded(lm, e, proven, config.least_gain)
-            report["ungrounded"] += len(proven) - len(own)
-        else:
-            own = core.filtered(given[e.id], leak)
-        kept += own
-    return kept, report
+            kept[e.id] = core.grounded(lm, e, proven, least_gain)
+            report["ungrounded"] += len(proven) - len(kept[e.id])
+    return [pair for e in experiences for pair in kept[e.id]], report
