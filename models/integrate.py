@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from models import lora
+from models import curvature, lora
 from models.course import NEW, Course, CourseConfig
+from models.curvature import Roots
 from models.files import written_aside
 from models.kl import kl_from_states
 from models.model import LanguageModel
@@ -49,6 +50,12 @@ class IntegrateConfig(CourseConfig):
         1.5e-3,
         gt=0,
         description="peak; warmed up, held, then falling to zero; `full` wants 1e-4 and a higher `unrelated_limit`",
+    )
+    curvature_tokens: int = Field(
+        5000,
+        ge=0,
+        description="tokens of unrelated text by which is measured what disturbs it; what does so least is learnt "
+        "first; 0: all directions alike, as published",
     )
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
@@ -141,7 +148,8 @@ def integrate(
         matrices = [] if config.embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
         for module in (still, *matrices):
             module.requires_grad_(False)
-    weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config)
+    roots = _roots(student, sentences.get("unrelated", ()), config, seed)
+    weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
     rows: list[StepLog] = []
     own: dict[int, TargetSentence] = {}  # what the student wrote for this pass
     if checkpoint and checkpoint.exists():
@@ -191,6 +199,30 @@ def left_alone(model: torch.nn.Module, config: IntegrateConfig) -> torch.nn.Modu
     """
     layers = max((module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), key=len)
     return layers[: min(len(layers) - 1, round((1 - config.layers) * len(layers)))]
+
+
+def _roots(
+    student: LanguageModel, unrelated: Sequence[TargetSentence], config: IntegrateConfig, seed: int
+) -> dict[Tensor, Roots]:
+    """The coordinates in which each parameter learns (`models.curvature`); none without unrelated text."""
+    if not unrelated or not config.curvature_tokens:
+        return {}
+    layers = [
+        layer
+        for layer in student.model.modules()
+        if isinstance(layer, lora.OneOperationLinear)
+        or (config.method == "full" and isinstance(layer, nn.Linear) and layer.weight.requires_grad)
+    ]
+    found = curvature.roots(
+        student, unrelated, layers, seed=seed, tokens=config.curvature_tokens, row_tokens=config.row_tokens
+    )
+    by_parameter: dict[Tensor, Roots] = {}
+    for layer, root in found.items():
+        if isinstance(layer, lora.OneOperationLinear):
+            by_parameter |= layer.begin_in(root)
+        else:
+            by_parameter[layer.get_parameter("weight")] = root
+    return by_parameter
 
 
 def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig) -> dict[str, float]:
@@ -243,24 +275,32 @@ def _loss(
 
 
 class MasterWeights:
-    """float32 master weights and the optimiser's state beside a model that may compute in bfloat16.
+    """What has changed since the start, in float32, and the optimiser's state, beside a model that may be in bfloat16.
 
-    The model's own parameters are the working copy: gradients are read from them, new values written to them.
+    A parameter is `origin + L change P`, with the roots L and P of its layer where there are any. The model's own
+    parameters are the working copy: gradients are read from them, new values written to them.
     """
 
-    def __init__(self, parameters: list[torch.nn.Parameter], config: IntegrateConfig) -> None:
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        config: IntegrateConfig,
+        roots: Mapping[Tensor, Roots] | None = None,
+    ) -> None:
         self.parameters: list[Tensor] = [*parameters]
-        self.masters = [p.detach().float().clone().requires_grad_() for p in parameters]
+        self.origins = [p.detach().clone() for p in parameters]
+        self.roots = [(roots or {}).get(p, Roots(None, None)).to(p.dtype) for p in parameters]
+        self.changes = [torch.zeros_like(p, dtype=torch.float32).requires_grad_() for p in parameters]
         self.clip_norm = config.clip_norm
-        self.optimizers = _optimizers(self.masters, config)
+        self.optimizers = _optimizers(self.changes, config)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> float:
         """One step from the parameters' gradients, which are then cleared; returns the gradient's norm."""
-        for master, parameter in zip(self.masters, self.parameters, strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float()
+        for change, parameter, root in zip(self.changes, self.parameters, self.roots, strict=True):
+            change.grad = None if parameter.grad is None else root.of_gradient(parameter.grad).float()
             parameter.grad = None
-        norm = torch.nn.utils.clip_grad_norm_(self.masters, self.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.changes, self.clip_norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -269,13 +309,16 @@ class MasterWeights:
         self._publish()
         return norm.item()
 
+    @torch.no_grad()
     def _publish(self) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(self.parameters, self.masters)
+        for parameter, origin, change, root in zip(
+            self.parameters, self.origins, self.changes, self.roots, strict=True
+        ):
+            parameter.copy_(origin.float() + root.of_change(change, parameter.dtype).float())
 
     def save(self, path: Path, rows: list[StepLog], written: list[Rewritten]) -> None:
         """Write everything that the next step depends on, atomically."""
-        state: dict[str, Any] = {"masters": self.masters, "rows": rows, "written": written}
+        state: dict[str, Any] = {"changes": self.changes, "rows": rows, "written": written}
         state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         with written_aside(path) as aside:
             torch.save(state, aside)
@@ -284,8 +327,8 @@ class MasterWeights:
         """Take up the state that `save` wrote; returns the rows of the steps done, and what the student wrote."""
         state = torch.load(path, weights_only=True)
         with torch.no_grad():
-            for master, saved in zip(self.masters, state["masters"], strict=True):
-                master.copy_(saved)
+            for change, saved in zip(self.changes, state["changes"], strict=True):
+                change.copy_(saved)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._publish()

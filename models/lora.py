@@ -17,6 +17,8 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from models.curvature import Roots
+
 ADAPTER = "default"  # PEFT's name for the only adapter
 
 
@@ -57,6 +59,13 @@ class OneOperationLinear(Linear):
             self.scaling[ADAPTER],
         )
         return out.view(*x.shape[:-1], -1)
+
+    @torch.no_grad()
+    def begin_in(self, roots: Roots) -> dict[Tensor, Roots]:
+        """Draw A in the directions that `roots` prefers, and return the coordinates in which A and B learn."""
+        a_RD, b_OR = (side[ADAPTER].get_parameter("weight") for side in (self.lora_A, self.lora_B))
+        a_RD.copy_(roots._replace(left_OO=None).of_change(a_RD, torch.float32))
+        return {a_RD: Roots(None, roots.right_DD), b_OR: Roots(roots.left_OO, None)}
 
 
 class _LowRank(torch.autograd.Function):

@@ -300,8 +300,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_setting(fresh: Opener, gr
     student = fresh()
     with torch.no_grad():
         student.output_matrix_VD[3, 3] = math.nan
-    with pytest.raises(ValueError, match=r"integrate\.learning_rate"):
+    with pytest.raises(ValueError, match="no finite distribution"):
         integrate(student, matrix_VD, groups, CONFIG, seed=0)
+    with pytest.raises(ValueError, match=r"integrate\.learning_rate"):
+        integrate(student, matrix_VD, groups | {"unrelated": []}, CONFIG, seed=0)
 
 
 class Logits(TorchDispatchMode):
