@@ -8,6 +8,7 @@ Axes: B rows, L queries of a row, H query heads, K key heads, M = H / K * L quer
 row, P keys of the shared prefix, E width of a head.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,8 @@ def grouped_attention(
         raise ValueError(f"{type(module).__name__} caps its attention scores, which is not supported")
     rows, heads, queries, width = query_BHLE.shape
     groups = key_BKSE.shape[1]
-    if prefix is None and queries > LONG:
-        out_BHLE = scaled_dot_product_attention(
-            query_BHLE, key_BKSE, value_BKSE, attention_mask, scale=scaling, enable_gqa=True
-        )
+    if prefix is None and (queries > LONG or (queries > 1 and fused_is_faster(query_BHLE.device, query_BHLE.dtype))):
+        out_BHLE = _fused(query_BHLE, key_BKSE, value_BKSE, attention_mask, scaling)
         return out_BHLE.transpose(1, 2).contiguous(), None
     query_BKME = (query_BHLE * scaling).reshape(rows, groups, -1, width)
     scores = query_BKME @ key_BKSE.mT
@@ -71,6 +70,53 @@ def grouped_attention(
         from_prefix_KNE = of_prefix.transpose(0, 1).reshape(groups, -1, prefix.length) @ values_KPE
         out_BKME = own @ value_BKSE + from_prefix_KNE.view(groups, rows, -1, width).transpose(0, 1)
     return out_BKME.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
+
+
+def _fused(
+    query_BHLE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, attention_mask: Tensor | None, scaling: float
+) -> Tensor:
+    """torch's own kernels, which keep no scores: on a GPU those of flash or memory-efficient attention."""
+    return scaled_dot_product_attention(
+        query_BHLE, key_BKSE, value_BKSE, attention_mask, scale=scaling, enable_gqa=True
+    )
+
+
+_measured: dict[tuple[str, torch.dtype], bool] = {}
+
+
+def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether, on rows as training packs them, torch's fused kernel takes less than 0.8 of the time of plain products.
+
+    Measured once a process (some 100 ms), forward and backward. Plain products win in bfloat16 on processors, the
+    kernel in float32 (measured: docs/LOG.md).
+    """
+    kind = (device.type, dtype)
+    if kind not in _measured:
+        _measured[kind] = False  # what is measured below takes the plain way first
+        plain = _seconds(device, dtype)
+        _measured[kind] = True
+        fused = _seconds(device, dtype)
+        _measured[kind] = fused < 0.8 * plain
+    return _measured[kind]
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _seconds(device: torch.device, dtype: torch.dtype, tries: int = 4) -> float:
+    rows, heads, groups, length, width = 4, 8, 4, 256, 64
+    query_BHLE, key_BKSE, value_BKSE = (
+        torch.ones(rows, count, length, width, device=device, dtype=dtype, requires_grad=True)
+        for count in (heads, groups, groups)
+    )
+    mask = torch.zeros(rows, 1, length, length, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(tries):
+        started = time.perf_counter()
+        out, _ = grouped_attention(nn.Module(), query_BHLE, key_BKSE, value_BKSE, mask, scaling=0.1)
+        (gradient,) = torch.autograd.grad(out.sum(), query_BHLE)
+        gradient[0, 0, 0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return best
 
 
 def fresh_cache() -> Cache:

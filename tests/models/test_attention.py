@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from models import model
+from models import attention, model
 from models.attention import LONG, grouped_attention
 from models.teacher import read_prefix
 
@@ -49,6 +49,30 @@ def test_a_long_row_comes_out_the_same_by_the_kernel_that_keeps_no_scores() -> N
     short, _ = grouped_attention(torch.nn.Module(), query[:, :, :64], key[:, :, :64], value[:, :, :64],
                                  mask[:, :, :64, :64], scaling=0.3)  # fmt: skip
     assert torch.allclose(long[:, :64], short, atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_faster_way_is_measured_once_and_both_ways_give_the_same(
+    fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_measured", {})
+    kind = (torch.device("cpu"), torch.float32)
+    with torch.inference_mode():  # the first who asks may be an answer
+        found = attention.fused_is_faster(*kind)
+    monkeypatch.setattr(attention, "_seconds", None)  # it is not measured again
+    assert attention.fused_is_faster(*kind) is found
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, n, 6, 8, requires_grad=True) for n in (4, 2, 2))
+    mask = torch.full((6, 6), torch.finfo(torch.float32).min).triu(1)[None, None]
+    attention._measured["cpu", torch.float32] = fused
+    out, _ = grouped_attention(torch.nn.Module(), query, key, value, mask, scaling=0.3)
+    repeated = [x.repeat_interleave(2, dim=1) for x in (key, value)]
+    wanted = (query * 0.3 @ repeated[0].mT + mask).softmax(-1) @ repeated[1]
+    torch.testing.assert_close(out, wanted.transpose(1, 2), atol=1e-5, rtol=0)
+    ours, theirs = (
+        torch.autograd.grad(x.square().sum(), (query, key, value), retain_graph=True) for x in (out, wanted)
+    )
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
 def test_models_that_cap_their_scores_are_refused() -> None:
