@@ -5,6 +5,7 @@ Knows nothing of training. A model is any Hugging Face causal LM, by hub name or
 
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -65,7 +66,20 @@ def load(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.to(device)  # type: ignore[arg-type]  # its decorator hides what it takes
+    if device.type == "cuda":
+        _with_fused_kernels(model)
     return LanguageModel(model.eval(), tokenizer)
+
+
+def _with_fused_kernels(model: PreTrainedModel) -> None:
+    """Liger's kernels for norms, rotary positions and gated layers, where they are installed (extra `gpu`).
+
+    They are exact. Its losses are left out: ours is `models.kl`.
+    """
+    if find_spec("liger_kernel"):
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+        _apply_liger_kernel_to_instance(model, cross_entropy=False, fused_linear_cross_entropy=False)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype) -> None:

@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.answers import answer, token_log_probabilities
-from models.integrate import RECENT, IntegrateConfig, MasterWeights, StepLog, integrate, weights_of_groups
+from models.integrate import RECENT, IntegrateConfig, integrate, weights_of_groups
 from models.kl import CHUNK
+from models.masters import StepLog
 from models.model import LanguageModel, load
 from models.rollouts import Rollouts
 from models.teacher import TargetSentence, target_sentences
@@ -277,18 +278,17 @@ def test_bfloat16_learns_and_repeats_itself(
     assert same(a, b)
 
 
-def test_steps_too_small_for_bfloat16_add_up() -> None:
-    parameter = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))  # the next number below 1 is 1 - 2**-8
-    weights = MasterWeights([parameter], CONFIG)
-
-    def step() -> float:
-        parameter.grad = torch.ones_like(parameter)
-        weights.step(5e-4)
-        return parameter[0].item()
-
-    assert step() == 1.0
-    assert [step() for _ in range(11)][-1] == pytest.approx(1 - 12 * 5e-4, abs=2**-8)
-    assert parameter[0].item() < 1.0
+@pytest.mark.slow
+def test_compiled_layers_learn_the_same_and_are_left_as_they_were(
+    fresh: Opener, groups: Any, matrix_VD: Tensor
+) -> None:
+    plain, fused = fresh(), fresh()
+    config = CONFIG.model_copy(update={"epochs": 1, "method": "lora"})
+    wanted = integrate(plain, matrix_VD, groups, config, seed=0)
+    rows = integrate(fused, matrix_VD, groups, config.model_copy(update={"compiled": True}), seed=0)
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in wanted], rel=1e-4)
+    assert all(layer._compiled_call_impl is None for layer in fused.model.base_model.layers)
+    assert answer(fused, QUESTIONS, max_new_tokens=4) == answer(plain, QUESTIONS, max_new_tokens=4)
 
 
 def test_nothing_to_learn_is_said(fresh: Opener, unrelated: Any, matrix_VD: Tensor) -> None:
