@@ -129,25 +129,30 @@ def general_accuracy(lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ..
     return sum(metrics.contains(text, golds) for text, (_, golds) in zip(said, facts, strict=True)) / len(facts)
 
 
-@torch.no_grad()
 def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> dict[str, float]:
     """`perplexity` on unrelated text and `kl_from_base`, mean KL(base || lm) in nats per token (0 for the base)."""
-    prompts, targets = [s.prompt for s in sentences], [s.answer for s in sentences]
-    states = states_after(lm, prompts, targets)
+    states, kl_N = divergence(lm, base_matrix_VD, sentences)
+    logp = torch.cat(of_states(lm, states, [s.answer for s in sentences]))
+    return {"perplexity": math.exp(-logp.mean().item()), "kl_from_base": kl_N.mean().item()}
+
+
+@torch.no_grad()
+def divergence(
+    lm: LanguageModel, teacher_matrix_VD: Tensor, sentences: Sequence[TargetSentence]
+) -> tuple[list[Tensor], Tensor]:
+    """`lm`'s hidden states, [T, D] a sentence, and KL(target || lm) at each token of all of them, in nats."""
+    states = states_after(lm, [s.prompt for s in sentences], [s.answer for s in sentences])
     own_ND = torch.cat(states).to(lm.device)
-    base_ND = torch.cat([s.states_TD for s in sentences]).to(lm.device, own_ND.dtype)
-    count = len(own_ND)
     _, kl_N = kl_from_states(
         own_ND,
         lm.output_matrix_VD.detach(),
-        base_ND,
-        base_matrix_VD,
-        token_N=torch.zeros(count, dtype=torch.long, device=lm.device),
-        written_N=torch.zeros(count, device=lm.device),
-        weight_N=torch.ones(count, device=lm.device),
+        torch.cat([s.states_TD for s in sentences]).to(lm.device, own_ND.dtype),
+        teacher_matrix_VD,
+        token_N=torch.tensor([t for s in sentences for t in s.answer], device=lm.device),
+        written_N=torch.tensor([s.written for s in sentences for _ in s.answer], device=lm.device),
+        weight_N=torch.ones(len(own_ND), device=lm.device),
     )
-    logp = torch.cat(of_states(lm, states, targets))
-    return {"perplexity": math.exp(-logp.mean().item()), "kl_from_base": kl_N.mean().item()}
+    return states, kl_N.cpu()
 
 
 def relative_l2(lm: LanguageModel, base: LanguageModel) -> float:

@@ -26,6 +26,7 @@ from models.kl import kl_from_states
 from models.masters import MasterWeights, OptimizerConfig, StepLog
 from models.model import LanguageModel
 from models.packing import pack
+from models.retention import Strategy
 from models.rollouts import Rollouts
 from models.teacher import TargetSentence
 
@@ -90,8 +91,13 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         ge=0,
         description="near misses a step: 3 are enough against leaks and cost much of what is learnt (LOG.md)",
     )
+    retention: Strategy = Field(
+        "replay",
+        description="which remembered sentences are replayed: all in turn, the half that is `forgotten` most, or none "
+        "(`sequential`, the paper's setting)",
+    )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
-    replay_batch: int = Field(6, ge=0, description="replayed sentences a step; 0 is the paper's sequential setting")
+    replay_batch: int = Field(6, ge=0, description="replayed sentences a step")
     replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
     lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
     lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")

@@ -23,6 +23,7 @@ from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
 from models.records import Experience, HistoryEntry, QAPair, read_records
+from models.retention import STRATEGIES
 from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, SELF, Leak
 from models.teacher import TargetSentence, target_sentences
@@ -51,14 +52,15 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
     probed = Leak([p.question for entry in history for p in entry.experience.probes])
     lessons = [s for s in remembered if s.origin != UNRELATED and not probed.holds(s.question)]  # a probe came later
-    replay = without_superseded(lessons, new)
+    kept = without_superseded(lessons, new)
+    student = model.load(ws.weights(parent))
+    replay = STRATEGIES[config.retention](kept, student, matrix_VD)
     log.info(
-        "integrate %s: %d new sentences, %d replayed, %d unrelated, %d near misses",
-        batch, len(new), len(replay), len(unrelated), len(near),
+        "integrate %s: %d new sentences, %d of %d replayed, %d unrelated, %d near misses",
+        batch, len(new), len(replay), len(kept), len(unrelated), len(near),
     )  # fmt: skip
 
     checkpoint = scratch / f"checkpoint-{fingerprint}.pt"
-    student = model.load(ws.weights(parent))
     rows = core.integrate(
         student,
         matrix_VD,
@@ -71,7 +73,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     )
     with written_aside(ws.training(batch)) as aside:
         pd.DataFrame(rows).to_csv(aside, index=False)
-    save_sentences(ws.memory(batch), [*unrelated, *within_budget([*replay, *new], config.replay_budget, seed=seed)])
+    save_sentences(ws.memory(batch), [*unrelated, *within_budget([*kept, *new], config.replay_budget, seed=seed)])
     stored = _stored_dtype(ws)
     model.save(student.model, student.tokenizer, ws.weights(batch), dtype=stored)
     write_json(
