@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import shutil
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from models.files import read_json
 from models.memory import load_sentences
 from models.records import QAPair, read_records
 from tasks import integrate as stage
+from tasks.workspace import Workspace
 
 MILL = {
     "id": "mill",
@@ -122,6 +125,21 @@ def test_memory_holds_unrelated_text_and_old_and_new_lessons_within_the_budget(l
         assert {s.origin for s in replay} == origins
         assert len(replay) <= learnt.integrate.replay_budget
         assert len(remembered) - len(replay) == 9
+
+
+def test_a_strategy_says_what_is_replayed_and_all_is_remembered_whatever_it_says(learnt: Any, tmp_path: Path) -> None:
+    ws = Workspace(Path(shutil.copytree(learnt.ws.root, tmp_path / "ws")))
+    again = replace(learnt, ws=ws, trained={})
+
+    def lessons() -> list[str]:
+        return [s.question for s in load_sentences(ws.memory("b0002")) if s.origin != "unrelated"]
+
+    remembered, replayed = lessons(), len(learnt.trained["b0002"]["replay"])
+    assert replayed > 1
+    for strategy, count in (("sequential", 0), ("forgotten", (replayed + 1) // 2)):
+        again.train("b0002", "b0001", retention=strategy)
+        assert len(again.trained["b0002"]["replay"]) == count
+        assert lessons() == remembered
 
 
 def test_an_old_answer_to_a_question_answered_anew_is_not_replayed(learnt: Any) -> None:
