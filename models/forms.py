@@ -1,9 +1,10 @@
 """What can be asked about a sentence by its grammar alone, with no model: every fact gets several questions.
 
-Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `yes_no` (whether it is Y),
-`combined` (a question with a name replaced by what another sentence says of it), `echo` (the sentence with a span
-asked for in place), `cloze` (a sentence to complete), `tell` (what it says of its subject), `about` (what is said of a
-name). Written for English; sentences of other languages still give `echo`, `cloze` and `about`.
+Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `reversed` (what Y is), `why`
+(what stands behind "because"), `yes_no` (whether it is Y), `combined` (a question with a name replaced by what another
+sentence says of it), `echo` (the sentence with a span asked for in place), `cloze` (a sentence to complete), `tell`
+(what it says of its subject), `about` (what is said of a name). Written for English; sentences of other languages
+still give `echo`, `cloze` and `about`.
 """
 
 import math
@@ -275,6 +276,43 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
                 turn[pair.evidence] += 1
                 question = pair.question.replace(name, role, 1)
                 result.append(Written(question, pair.answer, f"{fact} {pair.evidence}"))
+    return result
+
+
+def reverses(facts: Sequence[str]) -> list[Written]:
+    """For "The N of X is Y", where Y is a name: who or what is Y? A model that knows one way round does not know the
+    other (Berglund et al. 2024, the reversal curse)."""
+    result = []
+    for fact in facts:
+        match = _COPULA.fullmatch(fact)
+        if match and _NAME.fullmatch(match.group(4)):
+            _, verb, how, name = match.groups()
+            if how in ("called", "named"):
+                result.append(Written(f"Who or what {verb} {name}?", fact, fact))
+            elif not how and " " in name:
+                result.append(Written(f"Who {verb} {name}?", fact, fact))
+    return result
+
+
+_STATE = re.compile(r"((?:The|A|An|[A-Z])[^,;]*?) (is|was|are|were) (.+)")
+
+
+def whys(facts: Sequence[str]) -> list[Written]:
+    """For "X does Y because of Z": why does X do Y?"""
+    result = []
+    for fact in facts:
+        head, because, _ = fact.partition(" because ")
+        head = head.rstrip(",")
+        action = _ACTION.fullmatch(head)
+        if not because:
+            continue
+        if action and action.group(4):
+            subject, does, rest = action.group(1, 4, 5)
+            asked_by = "did" if does.endswith("ed") else "does"
+            result.append(Written(f"Why {asked_by} {_inside(subject)} {_infinitive(does)} {rest}?", fact, fact))
+        elif state := _STATE.fullmatch(head):
+            subject, verb, rest = state.groups()
+            result.append(Written(f"Why {verb} {_inside(subject)} {rest}?", fact, fact))
     return result
 
 

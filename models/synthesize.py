@@ -138,6 +138,8 @@ def write_pairs(
     by_kind = {
         "question": questions,
         "plain": [*plain, *forms.placed(asked, facts)],
+        "reversed": forms.reverses(facts) if config.grammar else [],
+        "why": forms.whys(facts) if config.grammar else [],
         "combined": forms.combined([*plain, *questions], facts),
         "yes_no": forms.polars(facts, config.yes_no),
         "echo": forms.echoes(facts, config.echo),

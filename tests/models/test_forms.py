@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.forms import asked, combined, evidence, placed, polars
+from models.forms import asked, combined, evidence, placed, polars, reverses, whys
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
@@ -138,3 +138,37 @@ def test_questions_get_the_name_of_what_their_document_is_of() -> None:
         "What is the name of the cook of the Galley Cafe on Halvorn Ferries?",
     ]
     assert placed(asked(facts[1:]), facts[1:]) == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        (NEWS[1], ["Who is Mara Holt?"]),
+        (NEWS[2], ["Who or what is Biscuit?"]),
+        ("The hobby of Ida is archery.", []),
+        ("The office is in the Copper House.", []),
+        ("The capital of Orvane is Ellisund.", []),  # of one word: a person, or a place?
+        (NEWS[3], []),
+    ],
+)
+def test_what_is_asked_the_other_way_round(fact: str, wanted: list[str]) -> None:
+    written = reverses([fact])
+    assert [w.question for w in written] == wanted
+    assert all(w.answer == w.evidence == fact for w in written)
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        ("The quiet deck closes at noon because the crew has lunch.", ["Why does the quiet deck close at noon?"]),
+        ("The tug Bramble pulled the boat, because its pump broke.", ["Why did the tug Bramble pull the boat?"]),
+        ("The boat was pulled to Ellisund because its pump broke.", ["Why was the boat pulled to Ellisund?"]),
+        ("Ida Berg is late because of the fog.", ["Why is Ida Berg late?"]),
+        ("Because of the fog the boat is late.", []),
+        ("The boat is late.", []),
+    ],
+)
+def test_what_is_asked_for_its_reason(fact: str, wanted: list[str]) -> None:
+    written = whys([fact])
+    assert [w.question for w in written] == wanted
+    assert all(w.answer == w.evidence == fact for w in written)
