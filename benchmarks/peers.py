@@ -145,7 +145,7 @@ def afternoon(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: i
     for loaded in (lm, frozen):
         loaded.model.set_attn_implementation("sdpa")
     student, teacher = lm.model.train(), frozen.model
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=config.peak_rate)
     pad, fast = lm.tokenizer.pad_token_id, model.fast_dtype(lm.device)
     watch.start()
     tokens, last = 0, 0.0

@@ -99,7 +99,7 @@ def settings(
         max_completion_length=COMPLETION_TOKENS,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=batch,
-        learning_rate=config.learning_rate,
+        learning_rate=config.peak_rate,
         warmup_steps=config.warmup,  # a share, where below 1; linear decay follows
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip_norm,

@@ -32,6 +32,7 @@ from models.teacher import TargetSentence
 
 log = logging.getLogger("selfparam")
 
+PEAK_RATES = {"lora": 1.5e-3, "full": 2.5e-4}  # measured best on the embedded model (docs/LOG.md)
 GROUPS = (NEW, "unrelated", "replay", "locality")
 RECENT = 8  # steps over which the KL on unrelated text is averaged
 
@@ -40,6 +41,11 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
     """How a batch is learnt. The defaults are those measured best on the embedded model (docs/LOG.md)."""
 
     method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="peak; warmed up, held, then falling to zero; none: 0.0015 for LoRA, 0.00025 for all weights",
+    )
     layers: float = Field(
         0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
     )
@@ -109,6 +115,11 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
     lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
     checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")
 
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate that was set, or else the method's."""
+        return self.learning_rate or PEAK_RATES[self.method]
+
 
 def integrate(
     student: LanguageModel,
@@ -172,7 +183,7 @@ def integrate(
         ]
         total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config, weights_of_groups(rows, config))
         total.backward()
-        rate = config.learning_rate * step.rate
+        rate = config.peak_rate * step.rate
         norm = weights.step(rate)
         row: StepLog = {"step": len(rows) + 1, "loss": total.item()}
         row |= {f"kl_{g}": kl for g, kl in kl_by_group.items()}

@@ -28,11 +28,6 @@ class OptimizerConfig(BaseModel):
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
     )
-    learning_rate: float = Field(
-        1.5e-3,
-        gt=0,
-        description="peak; warmed up, held, then falling to zero; `full` wants 1e-4 and a higher `unrelated_limit`",
-    )
     adam_epsilon: float = Field(
         1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
     )
@@ -104,7 +99,8 @@ class MasterWeights:
 def _optimizers(masters: list[Tensor], config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """Fused AdamW (Loshchilov and Hutter 2019); or Muon (Jordan et al. 2024) for matrices, AdamW for the rest.
 
-    Muon's steps are scaled to AdamW's usual length (Liu et al. 2025), so that the same learning rate serves.
+    Muon's steps are scaled to AdamW's usual length (Liu et al. 2025), so that the same learning rate serves. Each step
+    is given its rate.
     """
     muon = config.optimizer == "muon"
     rest = [m for m in masters if not muon or m.ndim != 2]
@@ -113,7 +109,7 @@ def _optimizers(masters: list[Tensor], config: OptimizerConfig) -> list[torch.op
         found.append(
             torch.optim.Muon(
                 [m for m in masters if m.ndim == 2],
-                lr=config.learning_rate,
+                lr=0.0,
                 weight_decay=config.weight_decay,
                 adjust_lr_fn="match_rms_adamw",
             )
@@ -122,7 +118,7 @@ def _optimizers(masters: list[Tensor], config: OptimizerConfig) -> list[torch.op
         found.append(
             torch.optim.AdamW(
                 rest,
-                lr=config.learning_rate,
+                lr=0.0,
                 betas=(0.9, 0.99),
                 eps=config.adam_epsilon,
                 weight_decay=config.weight_decay,

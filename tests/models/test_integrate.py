@@ -291,6 +291,15 @@ def test_compiled_layers_learn_the_same_and_are_left_as_they_were(
     assert answer(fused, QUESTIONS, max_new_tokens=4) == answer(plain, QUESTIONS, max_new_tokens=4)
 
 
+@pytest.mark.parametrize(("method", "peak"), [("lora", 1.5e-3), ("full", 2.5e-4)])
+def test_each_method_has_a_learning_rate_of_its_own(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, method: str, peak: float
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 2, "method": method, "learning_rate": None})
+    rows = integrate(fresh(), matrix_VD, groups, config, seed=0)
+    assert max(row["learning_rate"] for row in rows) == pytest.approx(peak)
+
+
 def test_nothing_to_learn_is_said(fresh: Opener, unrelated: Any, matrix_VD: Tensor) -> None:
     with pytest.raises(ValueError, match="no target sentences"):
         integrate(fresh(), matrix_VD, {"new": [], "unrelated": unrelated}, CONFIG, seed=0)
