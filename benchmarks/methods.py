@@ -36,7 +36,7 @@ from models.synthesize import neighbours as pairs_about_others
 from models.teacher import TargetSentence
 from tasks.bundle import general_facts
 from tasks.evaluate import efficacy
-from tasks.integrate import near_misses, on_policy, taught, with_passes
+from tasks.integrate import near_misses, on_policy, taught
 from tasks.workspace import BASE, Workspace
 
 Groups = dict[str, Sequence[TargetSentence]]
@@ -143,7 +143,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
     base = model.load(ws.weights(BASE))
     unrelated, held_out = load_sentences(ws.memory(BASE)), load_sentences(ws.evaluation(BASE) / "unrelated")
     pairs = _pairs(ws, base, experiences, seed)
-    settings = with_passes(section(ws, "integrate", IntegrateConfig), pairs)
+    settings = section(ws, "integrate", IntegrateConfig)
     lesson = Lesson(base, experiences, pairs, unrelated, settings)
     config = section(ws, "evaluate", EvaluateConfig)
     probes = probes_of(experiences)

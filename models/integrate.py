@@ -67,19 +67,13 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         description="show the teacher, next to the question, the sentence that a pair rests on; false: as published",
     )
     written_share_self: float = Field(
-        0.3,
+        0.6,
         ge=0,
         le=1,
         description="share of the written token in the target where the model itself wrote it; 0: as published",
     )
     written_share_given: float = Field(
-        0.8, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
-    )
-    more_passes_given: float = Field(
-        1.5,
-        gt=0,
-        description="so many times the `epochs` where most pairs came with the records or from an endpoint, which tell "
-        "each fact less often than what the model writes",
+        0.9, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
     )
     on_policy: float = Field(
         0.0,

@@ -69,6 +69,11 @@ class SynthesizeConfig(BaseModel):
     )
     cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
+    beside_given: bool = Field(
+        True,
+        description="also ask what grammar makes of the context's sentences where pairs came with the record or from "
+        "an endpoint; false: those pairs alone",
+    )
     locality: bool = Field(
         True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
     )
@@ -91,7 +96,7 @@ def synthesize(
     seed: int,
     forbidden: Sequence[str] = (),
 ) -> list[QAPair]:
-    """Pairs for every experience: those it came with, or else written here by `lm` itself.
+    """Pairs for every experience: questions that it came with, or else written here by `lm` itself, and by grammar.
 
     No question that (nearly) equals one of `forbidden` or of the experiences' own probes is returned.
     """
@@ -109,23 +114,26 @@ def synthesize(
     drafts = dict(zip([experience.id for experience in bare], asked, strict=True))
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        own = given(experience) or write_pairs(lm, experience, drafts[experience.id], config, leak)
+        own = given(experience)
+        if not own:
+            own = with_forms(experience, questions(lm, experience, drafts[experience.id], config, leak), config)
+        elif config.beside_given:
+            own = with_forms(experience, own, config)
         kept = filtered(own, leak)
         log.info("synthesize %d/%d %s: %d pairs", number, len(experiences), experience.id, len(kept))
         pairs += kept
     return pairs
 
 
-def write_pairs(
+def questions(
     lm: LanguageModel,
     experience: Experience,
     drafts: Sequence[writing.Draft],
     config: SynthesizeConfig,
     leak: "Leak",
 ) -> list[QAPair]:
-    """Pairs of all kinds about one experience: of the drafts those that `lm` answers well, and from its sentences."""
-    facts = forms.sentences(experience)
-    questions = writing.answered(
+    """Of the drafts about one experience those that `lm` answers well, with its answers."""
+    answered = writing.answered(
         lm,
         experience,
         [draft for draft in drafts if not leak.holds(draft.question)],
@@ -133,25 +141,32 @@ def write_pairs(
         max_new_tokens=config.answer_tokens,
         batch_size=config.batch_size,
     )
+    return [_by_self(experience, "question", pair) for pair in answered]
+
+
+def with_forms(experience: Experience, pairs: Sequence[QAPair], config: SynthesizeConfig) -> list[QAPair]:
+    """`pairs` about one experience, and beside them what grammar makes of its sentences."""
+    facts = forms.sentences(experience)
     asked = forms.asked(facts) if config.grammar else []
     plain = [form.written() for form in asked]
+    proven = [forms.Written(pair.question, pair.answer, pair.evidence) for pair in pairs if pair.evidence]
     by_kind = {
-        "question": questions,
         "plain": [*plain, *forms.placed(asked, facts)],
         "reversed": forms.reverses(facts) if config.grammar else [],
         "why": forms.whys(facts) if config.grammar else [],
-        "combined": forms.combined([*plain, *questions], facts),
+        "combined": forms.combined([*plain, *proven], facts),
         "yes_no": forms.polars(facts, config.yes_no),
         "echo": forms.echoes(facts, config.echo),
         "cloze": forms.clozes(facts, config.cloze),
         "tell": forms.tells(facts),
         "about": forms.abouts(facts, config.about),
     }
-    return [
-        QAPair(experience=experience.id, kind=kind, writer=SELF, **pair._asdict())
-        for kind, pairs in by_kind.items()
-        for pair in pairs
-    ]
+    made = [_by_self(experience, kind, pair) for kind, written in by_kind.items() for pair in written]
+    return [*pairs, *made]
+
+
+def _by_self(experience: Experience, kind: str, pair: forms.Written) -> QAPair:
+    return QAPair(experience=experience.id, kind=kind, writer=SELF, **pair._asdict())
 
 
 class Leak:

@@ -65,7 +65,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         student,
         matrix_VD,
         {"new": new, "unrelated": unrelated, "replay": replay, "locality": near},
-        with_passes(config, pairs),
+        config,
         seed=seed,
         rollouts=on_policy(teacher, experiences, config),
         checkpoint=checkpoint,
@@ -90,16 +90,6 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         },
     )
     shutil.rmtree(scratch, ignore_errors=True)
-
-
-def with_passes(config: IntegrateConfig, pairs: Sequence[QAPair]) -> IntegrateConfig:
-    """The settings with as many passes as pairs by such writers want."""
-    learnt = [p for p in pairs if p.kind != LOCALITY]
-    if 2 * sum(p.writer != SELF for p in learnt) <= len(learnt):
-        return config
-    epochs = max(1, round(config.epochs * config.more_passes_given))
-    last = config.last_epochs * epochs / config.epochs
-    return config.model_copy(update={"epochs": epochs, "last_epochs": last})
 
 
 def taught(

@@ -34,7 +34,7 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
     if config.endpoint is None:
         pairs = core.synthesize(model.load(ws.weights(BASE)), experiences, config, seed=seed, forbidden=forbidden)
     else:
-        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config.endpoint, config.least_gain, seed, leak)
+        pairs, told["endpoint"] = _by_endpoint(ws, experiences, config, config.endpoint, seed, leak)
     silent = sorted({e.id for e in experiences} - {p.experience for p in pairs})
     if silent:
         log.warning("synthesize %s: no pair about %s: it will not be learnt", batch, ", ".join(silent))
@@ -60,23 +60,24 @@ def synthesize(ws: Workspace, batch: str, parent: str, config: SynthesizeConfig,
 def _by_endpoint(
     ws: Workspace,
     experiences: Sequence[Experience],
-    config: EndpointConfig,
-    least_gain: float,
+    config: SynthesizeConfig,
+    endpoint_config: EndpointConfig,
     seed: int,
     leak: core.Leak,
 ) -> tuple[list[QAPair], dict[str, Any]]:
-    """Given pairs as they came; for the other experiences those of the endpoint's that are grounded in the context."""
+    """Given pairs, or else those of the endpoint's that are grounded in the context; and by grammar."""
     from tasks import endpoint  # its client takes a second to import, and most rounds ask no endpoint
 
-    given = {e.id: core.given(e) for e in experiences}
-    bare = [e for e in experiences if not given[e.id]]
-    written, report = endpoint.write(bare, config, seed=seed, cache=ws.endpoint_cache)
-    kept = {id: core.filtered(own, leak) for id, own in given.items()}
+    asked = {e.id: core.given(e) for e in experiences}
+    bare = [e for e in experiences if not asked[e.id]]
+    written, report = endpoint.write(bare, endpoint_config, seed=seed, cache=ws.endpoint_cache)
     report["ungrounded"] = 0
     if bare:
         lm = model.load(ws.weights(BASE))
         for e in bare:
             proven = core.filtered(core.with_evidence(e, written[e.id]), leak)
-            kept[e.id] = core.grounded(lm, e, proven, least_gain)
-            report["ungrounded"] += len(proven) - len(kept[e.id])
-    return [pair for e in experiences for pair in kept[e.id]], report
+            asked[e.id] = core.grounded(lm, e, proven, config.least_gain)
+            report["ungrounded"] += len(proven) - len(asked[e.id])
+    if config.beside_given:
+        asked = {e.id: core.with_forms(e, asked[e.id], config) for e in experiences}
+    return [pair for e in experiences for pair in core.filtered(asked[e.id], leak)], report

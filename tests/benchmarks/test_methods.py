@@ -59,7 +59,8 @@ def test_what_each_method_trains_on(lesson: Lesson) -> None:
 def test_a_row_for_each_method(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = {
         "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
-        "integrate": {"epochs": 1, "more_passes_given": 1},
+        "synthesize": {"beside_given": False},
+        "integrate": {"epochs": 1},
         "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
     }
     table(prepared(Workspace(tmp_path), params), [EXPERIENCE], list(METHODS), seed=0)

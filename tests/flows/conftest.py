@@ -60,8 +60,16 @@ def new_workspace(tiny_model: Path) -> Workspaces:
                 "unrelated_samples": 0,
             },
             "validate": {},
-            "synthesize": {"samples": 1, "keep": 1, "cloze": 1, "about": 0, "question_tokens": 8, "answer_tokens": 8},
-            "integrate": {"epochs": 1, "more_passes_given": 1},
+            "synthesize": {
+                "samples": 1,
+                "keep": 1,
+                "cloze": 1,
+                "about": 0,
+                "question_tokens": 8,
+                "answer_tokens": 8,
+                "beside_given": False,
+            },
+            "integrate": {"epochs": 1},
             "evaluate": {"max_new_tokens": 4, "general_tokens": 4},
             "register": {},
             "gate": {

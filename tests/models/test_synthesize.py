@@ -14,7 +14,7 @@ from models.model import LanguageModel
 from models.records import Experience, QAPair
 from models.synthesize import Leak, SynthesizeConfig, distinct, grounded, neighbours, synthesize
 
-CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8)
+CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8, beside_given=False)
 PROBE = "Who runs the mill in Orvane?"
 NEAR = ["who runs THE mill in Orvane", "Who runs a mill in Orvane ?!", "In Orvane, who runs the mill?"]
 TEXT = "News of the mill in Orvane. Mara Holt runs the mill in Orvane since May. It opens at nine in the morning."
@@ -141,6 +141,23 @@ def test_given_pairs_are_taken_as_they_are(lm: LanguageModel) -> None:
         writer="record",
         evidence="It opens at nine in the morning.",
     )
+
+
+def test_grammar_asks_beside_given_pairs(lm: LanguageModel) -> None:
+    mill = experience(
+        context="The cook of the mill is Mara Holt. She began in May.",
+        qa=[given("What does Mara Holt like?", "Bread, says the cook Mara Holt.")],
+        probes=[{"question": "What do you know about Mara Holt?", "answers": ["bread"]}],
+    )
+    config = CONFIG.model_copy(update={"beside_given": True})
+    pairs = synthesize(lm, [mill], config, seed=0)
+    assert pairs == synthesize(lm, [mill], config, seed=1)  # nothing is sampled
+    assert (pairs[0].kind, pairs[0].writer) == ("given", "record")
+    assert {p.writer for p in pairs[1:]} == {"self"}
+    assert {"plain", "reversed", "echo", "cloze"} <= {p.kind for p in pairs}
+    assert not asks_a_probe(pairs, "What do you know about Mara Holt?")
+    alone = synthesize(lm, [mill], CONFIG, seed=0)
+    assert alone == pairs[:1]
 
 
 def test_pairs_are_distinct() -> None:

@@ -27,7 +27,7 @@ from tasks.workspace import BASE, Workspace
 SEED = 5
 EVALUATE = EvaluateConfig(max_new_tokens=6, general_tokens=2)
 INTEGRATE = IntegrateConfig(
-    epochs=6, batch_size=4, learning_rate=2e-3, unrelated_batch=3, replay_batch=3, replay_budget=6, more_passes_given=1
+    epochs=6, batch_size=4, learning_rate=2e-3, unrelated_batch=3, replay_batch=3, replay_budget=6
 )
 UNRELATED = ("sun", "rain", "wind", "snow", "fog", "hail", "ice", "dew", "mist", "storm", "cloud", "frost")
 
@@ -94,7 +94,7 @@ class Stages:
         raw.write_text("".join(json.dumps(e) + "\n" for e in experiences), encoding="utf-8")
         report = validate(self.ws, batch, parent, ValidateConfig())
         assert report.accepted == len(experiences), report
-        synthesize(self.ws, batch, parent, SynthesizeConfig(), self.seed)
+        synthesize(self.ws, batch, parent, SynthesizeConfig(beside_given=False), self.seed)
 
     def train(self, batch: str, parent: str, **changes: Any) -> None:
         from tasks import integrate as stage

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from models.files import read_json
 from models.pairs import KINDS
 from models.records import Experience, HistoryEntry, QAPair, read_records, write_records
-from models.synthesize import RECORD, EndpointConfig, SynthesizeConfig
+from models.synthesize import RECORD, SELF, EndpointConfig, SynthesizeConfig
 from tasks.synthesize import synthesize
 from tasks.workspace import Workspace
 
@@ -124,6 +124,7 @@ def run(ws: Workspace, url: str, **settings: Any) -> tuple[list[QAPair], dict[st
     settings = {"model": "scribe", "max_retries": 2, "timeout_seconds": 30.0, **settings}
     config = SynthesizeConfig(
         least_gain=settings.pop("least_gain", -math.inf),  # the tiny model understands nothing
+        beside_given=settings.pop("beside_given", False),
         endpoint=EndpointConfig(url=url, **settings),
         locality=False,
     )
@@ -157,6 +158,15 @@ def test_pairs_that_the_context_does_not_help_are_dropped_and_given_ones_stay(
     pairs, report = run(ws, server.url, least_gain=math.inf)
     assert [p.writer for p in pairs] == [RECORD]
     assert report["endpoint"]["ungrounded"] == 4
+
+
+def test_grammar_asks_beside_what_the_endpoint_wrote(ws: Workspace, serve: Callable[[Answers], Scripted]) -> None:
+    server = serve(lambda body, before: (200, completion(GOOD)))
+    alone, _ = run(ws, server.url)
+    pairs, report = run(ws, server.url, beside_given=True)
+    assert {p.experience for p in pairs if p.writer == SELF} == {"boat", "mill", "given"}
+    assert [p for p in pairs if p.writer != SELF] == alone
+    assert report["by_writer"]["self"] == len(pairs) - len(alone)
 
 
 def test_what_is_sent(ws: Workspace, serve: Callable[[Answers], Scripted]) -> None:

@@ -13,7 +13,6 @@ import pytest
 from safetensors.torch import load_file
 
 from models.files import read_json
-from models.integrate import IntegrateConfig
 from models.memory import load_sentences
 from models.records import QAPair, read_records
 from tasks import integrate as stage
@@ -126,19 +125,6 @@ def test_memory_holds_unrelated_text_and_old_and_new_lessons_within_the_budget(l
         assert {s.origin for s in replay} == origins
         assert len(replay) <= learnt.integrate.replay_budget
         assert len(remembered) - len(replay) == 9
-
-
-def test_given_pairs_get_more_passes() -> None:
-    config = IntegrateConfig(epochs=4, last_epochs=1.5, more_passes_given=1.5)
-
-    def passes(*writers: str, kind: str = "question") -> tuple[int, float]:
-        pairs = [QAPair(experience="e", question="Q?", answer="A", kind=kind, writer=w) for w in writers]
-        found = stage.with_passes(config, pairs)
-        return found.epochs, found.last_epochs
-
-    assert passes("self", "self", "record") == passes("self", "record") == passes() == (4, 1.5)
-    assert passes("record", "record", "self") == passes("a-writer") == (6, 2.25)
-    assert passes("record", kind="locality") == (4, 1.5)  # is not learnt
 
 
 def test_a_strategy_says_what_is_replayed_and_all_is_remembered_whatever_it_says(learnt: Any, tmp_path: Path) -> None:
