@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.answers import drawn
 from models.kl import CHUNK
 from models.model import LanguageModel
 from models.packing import pack
@@ -139,9 +140,7 @@ def _surprise(hidden_ND: Tensor, matrix_VD: Tensor, generator: torch.Generator) 
         p_CV = (hidden_ND[part] @ matrix_VD.T).float().softmax(-1)
         if not p_CV.isfinite().all():
             raise ValueError("the model that is to learn gives no finite distribution: its weights are damaged")
-        sums_CV = p_CV.cumsum(-1)  # drawn by these, for torch.multinomial takes many times as long
-        at_C1 = torch.rand(len(p_CV), 1, generator=generator, device=p_CV.device) * sums_CV[:, -1:]
-        drawn_C1 = torch.searchsorted(sums_CV, at_C1).clamp_max(p_CV.shape[-1] - 1)
+        drawn_C1 = drawn(p_CV, generator)[:, None]
         p_CV.scatter_add_(1, drawn_C1, -torch.ones_like(drawn_C1, dtype=p_CV.dtype))
         result[part] = p_CV.to(matrix_VD.dtype) @ matrix_VD
     return result

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.answers import answer, generate, log_likelihoods, token_log_probabilities
+from models.answers import answer, drawn, generate, log_likelihoods, token_log_probabilities
 from models.contexts import answer_ids, prompt_ids
 from models.model import LanguageModel
 
@@ -75,6 +75,15 @@ def test_sampling_follows_its_generator_and_greedy_needs_none(lm: LanguageModel)
     assert sampled(1) == sampled(1)
     assert sampled(1) != sampled(2)
     assert generate(lm, prompts, max_new_tokens=8) == generate(lm, prompts, max_new_tokens=8)
+
+
+def test_what_is_drawn_has_its_probability() -> None:
+    p_NV = torch.tensor([[0.1, 0.0, 0.6, 0.3], [0.0, 1.0, 0.0, 0.0]]).repeat(20_000, 1)
+    found_N = drawn(p_NV, torch.Generator().manual_seed(0))
+    counts = torch.bincount(found_N[::2], minlength=4) / 20_000
+    torch.testing.assert_close(counts, p_NV[0], atol=0.01, rtol=0)
+    assert counts[1] == 0
+    assert set(found_N[1::2].tolist()) == {1}
 
 
 def test_each_prompt_can_have_its_own_temperature(lm: LanguageModel) -> None:
