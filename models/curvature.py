@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.answers import drawn
-from models.kl import CHUNK
+from models.kl import BLOCK, CHUNK
 from models.model import LanguageModel
 from models.packing import pack
 from models.teacher import TargetSentence
@@ -105,10 +105,11 @@ def _watched(
     read: list[tuple[Tensor, nn.Module]] = []  # what was read in this pass, and by whom first
 
     def add(sums: dict[nn.Module, Tensor], layer: nn.Module, x: Tensor) -> None:
-        x_ND = x.detach().reshape(-1, x.shape[-1])[own_N].float()
+        x_ND = x.detach().reshape(-1, x.shape[-1])[own_N]
         if layer not in sums:
-            sums[layer] = x_ND.new_zeros(x_ND.shape[-1], x_ND.shape[-1])
-        sums[layer].addmm_(x_ND.T, x_ND)
+            sums[layer] = x_ND.new_zeros(x_ND.shape[-1], x_ND.shape[-1], dtype=torch.float32)
+        with _factors_in(x_ND.dtype):
+            sums[layer].addmm_(x_ND.float().T, x_ND.float())
 
     def reads(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         x = arguments[0]
@@ -132,17 +133,37 @@ def _watched(
             handle.remove()
 
 
+@contextmanager
+def _factors_in(dtype: torch.dtype) -> Iterator[None]:
+    """While inside, a processor may multiply float32 numbers that came from `dtype` as such; sums stay float32.
+
+    Exact, and in bfloat16 three times as fast where the processor has products of it.
+    """
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
+
+
 def _surprise(hidden_ND: Tensor, matrix_VD: Tensor, generator: torch.Generator) -> Tensor:
     """The gradient of `-log p(token)` for the hidden states, at tokens drawn from p."""
     result = torch.empty_like(hidden_ND)
+    block = BLOCK if hidden_ND.device.type == "cpu" else CHUNK
     for start in range(0, len(hidden_ND), CHUNK):
         part = slice(start, start + CHUNK)
-        p_CV = (hidden_ND[part] @ matrix_VD.T).float().softmax(-1)
-        if not p_CV[:, 0].isfinite().all():  # one entry that is not makes its whole row so
-            raise ValueError("the model that is to learn gives no finite distribution: its weights are damaged")
-        drawn_C1 = drawn(p_CV, generator)[:, None]
-        p_CV.scatter_add_(1, drawn_C1, -torch.ones_like(drawn_C1, dtype=p_CV.dtype))
-        result[part] = p_CV.to(matrix_VD.dtype) @ matrix_VD
+        logits_CV = hidden_ND[part] @ matrix_VD.T
+        for first in range(0, len(logits_CV), block):
+            here = slice(first, first + block)
+            p_CV = logits_CV[here].float().softmax(-1)
+            if not p_CV[:, 0].isfinite().all():  # one entry that is not makes its whole row so
+                raise ValueError("the model that is to learn gives no finite distribution: its weights are damaged")
+            drawn_C1 = drawn(p_CV, generator)[:, None]
+            # d -log p(token) / dz = p - onehot(token), written where the logits were
+            logits_CV[here] = p_CV.scatter_add_(1, drawn_C1, -torch.ones_like(drawn_C1, dtype=p_CV.dtype))
+        result[part] = logits_CV @ matrix_VD
     return result
 
 
