@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from models import attention
 from models.files import written_aside
 
-
 # The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
 # that first result with less accuracy: other rotary positions, and other weights from the same seed (docs/LOG.md).
 torch.ones(1).cos()
