@@ -139,7 +139,7 @@ def _factors_in(dtype: torch.dtype) -> Iterator[None]:
 
     Exact, and in bfloat16 three times as fast where the processor has products of it.
     """
-    products = torch.backends.mkldnn.matmul
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # torch puts it there when imported
     before = products.fp32_precision
     products.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
     try:
