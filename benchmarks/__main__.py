@@ -66,7 +66,11 @@ def changed(assignments: list[str], seed: int) -> dict[str, Any]:
         section, _, key = name.partition(".")
         if not value or not key:
             raise SystemExit(f"--set {assignment}: write it as section.key=value, such as integrate.epochs=6")
-        values.setdefault(section, {})[key] = json.loads(value) if value[:1] in "0123456789-[{tfn" else value
+        try:
+            read = json.loads(value)
+        except json.JSONDecodeError:
+            read = value  # a word
+        values.setdefault(section, {})[key] = read
     return values
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import scale
-from benchmarks.__main__ import kept, run, split
+from benchmarks.__main__ import changed, kept, run, split
 from tasks.workspace import Workspace
 
 MILLS = [
@@ -34,6 +34,27 @@ def test_a_file_is_split_into_batches(tmp_path: Path) -> None:
         ("f.jsonl 3-4", ["3\n", "4\n"]),
         ("f.jsonl 5-5", ["5\n"]),
     ]
+
+
+def test_settings_are_numbers_or_words() -> None:
+    given = [
+        "integrate.method=full",
+        "integrate.epochs=5",
+        "synthesize.grammar=false",
+        "register.tracking_uri=http://a",
+    ]
+    assert changed(given, seed=3) == {
+        "seed": 3,
+        "integrate": {"method": "full", "epochs": 5},
+        "synthesize": {"grammar": False},
+        "register": {"tracking_uri": "http://a"},
+    }
+
+
+@pytest.mark.parametrize("assignment", ["epochs=5", "integrate.epochs=", "integrate.epochs"])
+def test_a_setting_without_section_or_value_is_refused(assignment: str) -> None:
+    with pytest.raises(SystemExit, match=r"section\.key=value"):
+        changed([assignment], seed=0)
 
 
 def metrics(version: str, probes: int, now: dict[str, Any], **scores: tuple[float, float]) -> dict[str, Any]:
