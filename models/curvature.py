@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.answers import drawn
-from models.kl import BLOCK, CHUNK
+from models.kl import CHUNK, block_size
 from models.model import LanguageModel
 from models.packing import pack
 from models.teacher import TargetSentence
@@ -108,8 +108,9 @@ def _watched(
         x_ND = x.detach().reshape(-1, x.shape[-1])[own_N]
         if layer not in sums:
             sums[layer] = x_ND.new_zeros(x_ND.shape[-1], x_ND.shape[-1], dtype=torch.float32)
+        wide_ND = x_ND.float()
         with _factors_in(x_ND.dtype):
-            sums[layer].addmm_(x_ND.float().T, x_ND.float())
+            sums[layer].addmm_(wide_ND.T, wide_ND)
 
     def reads(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         x = arguments[0]
@@ -151,7 +152,7 @@ def _factors_in(dtype: torch.dtype) -> Iterator[None]:
 def _surprise(hidden_ND: Tensor, matrix_VD: Tensor, generator: torch.Generator) -> Tensor:
     """The gradient of `-log p(token)` for the hidden states, at tokens drawn from p."""
     result = torch.empty_like(hidden_ND)
-    block = BLOCK if hidden_ND.device.type == "cpu" else CHUNK
+    block = block_size(hidden_ND.device, CHUNK)
     for start in range(0, len(hidden_ND), CHUNK):
         part = slice(start, start + CHUNK)
         logits_CV = hidden_ND[part] @ matrix_VD.T

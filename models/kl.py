@@ -17,6 +17,11 @@ CHUNK = 128  # positions that go through the output matrix at once
 BLOCK = 8  # positions of a chunk whose distributions are computed at once, on a processor
 
 
+def block_size(device: torch.device, chunk: int) -> int:
+    """Positions of a chunk of `chunk` whose distributions are computed at once: few on a processor, else all."""
+    return BLOCK if device.type == "cpu" else chunk
+
+
 def kl_from_states(
     student_ND: Tensor,
     student_matrix_VD: Tensor,
@@ -66,7 +71,7 @@ class _ChunkedKL(torch.autograd.Function):
         grad_ND = torch.empty_like(student_ND) if want_states else None
         grad_VD = torch.zeros_like(student_matrix_VD) if want_matrix else None
         kl_N = torch.empty(len(student_ND), dtype=torch.float32, device=student_ND.device)
-        block = BLOCK if student_ND.device.type == "cpu" else chunk
+        block = block_size(student_ND.device, chunk)
         for start in range(0, len(student_ND), chunk):
             part = slice(start, start + chunk)
             teacher_CV = teacher_ND[part] @ teacher_matrix_VD.T

@@ -98,8 +98,8 @@ def test_the_number_format_is_chosen_once() -> None:
 def test_the_first_cosines_of_a_process_are_its_later_ones() -> None:
     """Without the warm-up, one process in three computes half of the first ones less exactly: other bits each time."""
     code = (
-        "import torch; from models import model; x = torch.arange(23552.0).div(100).view(368, 64); "
+        "import sys, torch; from models import model; x = torch.arange(23552.0).div(100).view(368, 64); "
         "sys.exit(not torch.equal(x.cos(), x.cos()))"
     )
     for _ in range(3):
-        subprocess.run([sys.executable, "-c", f"import sys; {code}"], check=True)
+        subprocess.run([sys.executable, "-c", code], check=True)
