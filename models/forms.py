@@ -391,8 +391,44 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
+    """The sentences of a context, in order, of at least four words, long ones as their parts; a conversation's without
+    the roles."""
     context = experience.context
     text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
-    parts = [part.strip() for part in _SENTENCE_END.split(text)]
-    return list(dict.fromkeys(part for part in parts if len(part.split()) >= 4 and not part.endswith("?")))
+    whole = [sentence.strip() for sentence in _SENTENCE_END.split(text)]
+    told = [part for sentence in whole if not sentence.endswith("?") for part in parts(sentence)]
+    return list(dict.fromkeys(part for part in told if len(part.split()) >= 4))
+
+
+LONG = 22  # words; an answer of more is not read to its end
+SHORTEST = 5  # words of a part
+# Where a sentence may be cut, best first: between clauses, at a comma or bracket, before a word that links.
+_CUTS = tuple(
+    re.compile(cut)
+    for cut in (
+        r"(?<=[;:\u2014])\s+|(?<=\u2014)",
+        r"(?<=[,)])\s+|\s+(?=\()",
+        r"\s+(?=(?:after|although|and|as|because|before|but|by|for|from|in|including|of|on|since|so|that|to|when|where"
+        r"|which|while|who|whom|with)\b)",
+    )
+)
+_WORSE = 0.25  # by how much of the sentence a cut may lie nearer to the middle than one of the kind before
+
+
+def parts(sentence: str) -> list[str]:
+    """A sentence of at most `LONG` words as it is, a longer one cut where its grammar lets go, near the middle, and so
+    on; brackets stay whole."""
+    count = len(sentence.split())
+    if count <= LONG:
+        return [sentence]
+    found = []
+    for worse, cut in enumerate(_CUTS):
+        for match in cut.finditer(sentence):
+            one, other = sentence[: match.start()], sentence[match.end() :]
+            sizes = len(one.split()), len(other.split())
+            if min(sizes) >= SHORTEST and one.count("(") == one.count(")"):
+                found.append((abs(sizes[0] - sizes[1]) / count + worse * _WORSE, one, other))
+    if not found:
+        return [sentence]
+    _, one, other = min(found)
+    return [*parts(one), *parts(other)]

@@ -4,7 +4,7 @@ How the model writes is `models.writing`'s affair; here stands what may be train
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -59,9 +59,10 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: int = Field(1, ge=0, description="questions sampled for each span that can be asked for")
-    keep: int = Field(8, ge=0, description="questions kept for each sentence, after the round trip")
-    temperature: float = Field(0.9, gt=0, description="of the sampled questions; all else is greedy")
+    samples: float = Field(
+        0.6, ge=0, description="questions drawn for each word of a sentence; those well asked stay, about a third"
+    )
+    temperature: float = Field(0.7, gt=0, description="at which they are drawn")
     grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
     echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
     yes_no: int = Field(
@@ -82,9 +83,8 @@ class SynthesizeConfig(BaseModel):
         description="nats per token by which the context must make the answer of an endpoint's pair likelier to the "
         "base; what is less is not in the context, or known without it",
     )
-    question_tokens: int = Field(32, ge=8, description="longest question")
-    answer_tokens: int = Field(40, ge=8, description="longest answer")
-    batch_size: int = Field(384, ge=1, description="prompts that the model goes on with together")
+    question_tokens: int = Field(24, ge=8, description="longest question")
+    batch_size: int = Field(192, ge=1, description="prompts that the model goes on with together")
     endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
 
 
@@ -102,7 +102,7 @@ def synthesize(
     """
     leak = Leak.of(experiences, forbidden)
     bare = [experience for experience in experiences if not experience.qa]
-    asked = writing.drafts(
+    asked = writing.asked(
         lm,
         bare,
         samples=config.samples,
@@ -111,37 +111,16 @@ def synthesize(
         batch_size=config.batch_size,
         generator=torch.Generator().manual_seed(seed),
     )
-    drafts = dict(zip([experience.id for experience in bare], asked, strict=True))
+    own = {experience.id: _by_self(experience, by_kind) for experience, by_kind in zip(bare, asked, strict=True)}
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        own = given(experience)
-        if not own:
-            own = with_forms(experience, questions(lm, experience, drafts[experience.id], config, leak), config)
-        elif config.beside_given:
-            own = with_forms(experience, own, config)
-        kept = filtered(own, leak)
+        written = own.get(experience.id, given(experience))
+        if config.beside_given or experience.id in own:
+            written = with_forms(experience, written, config)
+        kept = filtered(written, leak)
         log.info("synthesize %d/%d %s: %d pairs", number, len(experiences), experience.id, len(kept))
         pairs += kept
     return pairs
-
-
-def questions(
-    lm: LanguageModel,
-    experience: Experience,
-    drafts: Sequence[writing.Draft],
-    config: SynthesizeConfig,
-    leak: "Leak",
-) -> list[QAPair]:
-    """Of the drafts about one experience those that `lm` answers well, with its answers."""
-    answered = writing.answered(
-        lm,
-        experience,
-        [draft for draft in drafts if not leak.holds(draft.question)],
-        keep=config.keep,
-        max_new_tokens=config.answer_tokens,
-        batch_size=config.batch_size,
-    )
-    return [_by_self(experience, "question", pair) for pair in answered]
 
 
 def with_forms(experience: Experience, pairs: Sequence[QAPair], config: SynthesizeConfig) -> list[QAPair]:
@@ -161,12 +140,15 @@ def with_forms(experience: Experience, pairs: Sequence[QAPair], config: Synthesi
         "tell": forms.tells(facts),
         "about": forms.abouts(facts, config.about),
     }
-    made = [_by_self(experience, kind, pair) for kind, written in by_kind.items() for pair in written]
-    return [*pairs, *made]
+    return [*pairs, *_by_self(experience, by_kind)]
 
 
-def _by_self(experience: Experience, kind: str, pair: forms.Written) -> QAPair:
-    return QAPair(experience=experience.id, kind=kind, writer=SELF, **pair._asdict())
+def _by_self(experience: Experience, by_kind: Mapping[str, Sequence[forms.Written]]) -> list[QAPair]:
+    return [
+        QAPair(experience=experience.id, kind=kind, writer=SELF, **pair._asdict())
+        for kind, written in by_kind.items()
+        for pair in written
+    ]
 
 
 class Leak:

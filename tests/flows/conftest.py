@@ -61,12 +61,10 @@ def new_workspace(tiny_model: Path) -> Workspaces:
             },
             "validate": {},
             "synthesize": {
-                "samples": 1,
-                "keep": 1,
+                "samples": 0.2,
                 "cloze": 1,
                 "about": 0,
                 "question_tokens": 8,
-                "answer_tokens": 8,
                 "beside_given": False,
             },
             "integrate": {"epochs": 1},

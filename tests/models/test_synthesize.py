@@ -14,7 +14,7 @@ from models.model import LanguageModel
 from models.records import Experience, QAPair
 from models.synthesize import Leak, SynthesizeConfig, distinct, grounded, neighbours, synthesize
 
-CONFIG = SynthesizeConfig(samples=4, question_tokens=12, answer_tokens=8, beside_given=False)
+CONFIG = SynthesizeConfig(samples=2, question_tokens=12, beside_given=False)
 PROBE = "Who runs the mill in Orvane?"
 NEAR = ["who runs THE mill in Orvane", "Who runs a mill in Orvane ?!", "In Orvane, who runs the mill?"]
 TEXT = "News of the mill in Orvane. Mara Holt runs the mill in Orvane since May. It opens at nine in the morning."
@@ -69,15 +69,14 @@ def test_a_probe_of_another_experience_or_an_earlier_batch_is_dropped_too(lm: La
 
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A model that asks nothing but what stands in this list, and always gives the right answer."""
+    """A model that asks nothing but what stands in this list."""
     said: list[str] = []
 
     def generate(lm: LanguageModel, prompts: list[list[int]], **_: Any) -> list[str]:
         return [said[k % len(said)] for k in range(len(prompts))]
 
-    fact = "Mara Holt runs the mill in Orvane since May."
+    monkeypatch.setattr(writing, "_OPENINGS", [("", "who")])
     monkeypatch.setattr(writing, "generate", generate)
-    monkeypatch.setattr(writing, "answer", lambda lm, questions, *_, **__: [fact] * len(questions))
     return said
 
 
@@ -99,17 +98,21 @@ def test_a_probe_that_looks_like_our_own_forms_does_not_leak(lm: LanguageModel, 
         assert form not in [p.question for p in synthesize(lm, [experience(probes=probes)], CONFIG, seed=0)]
 
 
-def test_no_more_questions_are_kept_than_asked_for(lm: LanguageModel, parrot: list[str]) -> None:
-    parrot += [f"Who of Orvane runs number {k} of the mill?" for k in range(20)]
-    config = CONFIG.model_copy(update={"samples": 12, "keep": 3, "grammar": False, "echo": 0, "cloze": 0, "about": 0})
+def test_a_question_is_answered_by_its_sentence_and_asked_once(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += ["Who runs the mill?", "who runs the mill ?", "Who runs the mill in Orvane?", "Does Mara Holt run it?"]
+    config = CONFIG.model_copy(update={"grammar": False, "echo": 0, "cloze": 0, "about": 0})
+    fact = sentences(experience())[1]
     pairs = synthesize(lm, [experience()], config, seed=0)
-    assert {p.kind for p in pairs} == {"question"}
-    assert len(pairs) == 3
+    assert [(p.kind, p.question) for p in pairs] == [
+        ("who", "Who runs the mill?"),
+        ("who", "Who runs the mill in Orvane?"),
+        ("who", "Does Mara Holt run it?"),
+    ]
+    assert {(p.answer, p.evidence, p.writer) for p in pairs} == {(fact, fact, "self")}
 
 
 def test_same_seed_same_pairs(lm: LanguageModel) -> None:
-    config = CONFIG.model_copy(update={"temperature": 1.5})
-    asked = [synthesize(lm, [experience()], config, seed=1) for _ in range(2)]
+    asked = [synthesize(lm, [experience()], CONFIG, seed=1) for _ in range(2)]
     assert asked[0] == asked[1]
     assert asked[0]
 
@@ -120,7 +123,7 @@ def test_the_seed_reaches_the_sampling(lm: LanguageModel, monkeypatch: pytest.Mo
 
     def heard(*arguments: Any, **named: Any) -> list[str]:
         texts = real(*arguments, **named)
-        drawn.append([text for text, heat in zip(texts, named["temperature"], strict=True) if heat > 0])
+        drawn.append(texts)
         return texts
 
     monkeypatch.setattr(writing, "generate", heard)
@@ -194,22 +197,33 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
     ("question", "good"),
     [
         ("Since when does Mara Holt run the mill?", True),
-        ("Since May, who runs the mill?", False),  # gives the answer away
-        ("Since when does Ida Berg run the mill?", False),  # invents
+        ("Since May, who runs the mill in Orvane?", True),
+        ("Who runs it?", False),  # about nothing
+        ("Mara Holt runs the mill in Orvane since May?", False),  # leaves nothing to answer
+        ("Since when does Ida Berg run the mill in Orvane?", False),  # invents
+        ("What is the news of the mill in Orvane?", False),  # another sentence fits better
         ("Since when does Mara Holt run the mill", False),
         ("When? Since when does Mara run the mill?", False),
-        ("Since when?", False),
+        ("Mara Holt?", False),
     ],
 )
-def test_a_question_asks_for_its_span_and_invents_nothing(question: str, good: bool) -> None:
-    known = set(normalise(TEXT).split())
-    fact = sentences(experience())[1]
-    assert writing.well_asked(question, fact, forms.Span("May", (), "when"), known) is good
+def test_a_question_asks_about_its_sentence_and_invents_nothing(question: str, good: bool) -> None:
+    facts = sentences(experience())
+    assert writing.well_asked(question, facts[1], facts, writing.stems(TEXT)) is good
 
 
-def test_a_question_about_nothing_in_its_sentence_is_not_kept() -> None:
-    span = forms.Span("9 crowns", (), "how many crowns")
-    assert not writing.well_asked("Which country is this?", "A bicycle costs 9 crowns.", span, {"country"})
+def test_a_long_sentence_comes_in_parts() -> None:
+    text = (
+        "While primary chloroplasts have a double membrane from their cyanobacterial ancestor, secondary "
+        "chloroplasts have additional membranes outside of the original two (as a result of a second event, when an "
+        "alga was eaten), and some of them were released on 4 October 2010 in two rivers near the mill in Orvane."
+    )
+    parts = sentences(experience(context=text))
+    assert len(parts) > 2
+    assert " ".join(parts) == text
+    assert all(forms.SHORTEST <= len(part.split()) <= forms.LONG for part in parts)
+    assert all(part.count("(") == part.count(")") for part in parts)
+    assert sentences(experience(context="word " * 40 + "end.")) == ["word " * 40 + "end."]  # nowhere lets go
 
 
 def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None:
