@@ -374,14 +374,29 @@ def main_name(facts: Sequence[str]) -> str | None:
     return max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
 
 
+# Words that tell nothing of what a question is about.
+_FREE = frozenset(
+    """a an the is are was were be been do does did has have had what who whom whose which when where why how many much
+    of in on at to from for with by as it its that this these there name called cost price pay number person people
+    place kind type time date day happened according can will would should and or one about known long far old new
+    located found used work works situated responsible job position title""".split()  # noqa: SIM905
+)
+_STEM = 4  # letters that make two words one: leave, leaving
+
+
+def stems(text: str) -> set[str]:
+    """How the words of a text begin that tell what it is about."""
+    return {word[:_STEM] for word in normalise(text).split() if word not in _FREE}
+
+
 def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
     """The sentence that shares most words with question and answer, rare words and the answer's counting more."""
-    words = [set(normalise(fact).split()) for fact in facts]
+    words = [stems(fact) for fact in facts]
     held = Counter(word for fact in words for word in fact)
-    wanted, given = set(normalise(f"{question} {reply}").split()), set(normalise(reply).split())
+    wanted, given = stems(f"{question} {reply}"), stems(reply)
 
     def likeness(i: int) -> float:
-        return sum((1 + (w in given)) * math.log(1 + len(facts) / held[w]) for w in words[i] & wanted)
+        return sum((1 + (w in given)) * math.log(1 + len(facts) / held[w]) for w in sorted(words[i] & wanted))
 
     best = max(range(len(facts)), key=likeness, default=None)  # the first of equals
     return facts[best] if best is not None and words[best] & wanted else None
@@ -390,14 +405,31 @@ def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
-def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words, long ones as their parts; a conversation's without
-    the roles."""
+class Fact(NamedTuple):
+    """A sentence of a context, or a part of a long one; `read` is its sentence up to its end."""
+
+    text: str
+    read: str
+
+
+def facts(experience: Experience) -> list[Fact]:
+    """What a context says, in order, in sentences and parts of at least four words; a conversation's without the
+    roles."""
     context = experience.context
     text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
-    whole = [sentence.strip() for sentence in _SENTENCE_END.split(text)]
-    told = [part for sentence in whole if not sentence.endswith("?") for part in parts(sentence)]
-    return list(dict.fromkeys(part for part in told if len(part.split()) >= 4))
+    found: dict[str, Fact] = {}
+    for sentence in map(str.strip, _SENTENCE_END.split(text)):
+        told = [] if sentence.endswith("?") else parts(sentence)
+        for k, part in enumerate(told, start=1):
+            said = part.rstrip(" ,;:\u2013\u2014")
+            if len(said.split()) >= 4:
+                found.setdefault(said, Fact(said, " ".join([*told[: k - 1], said])))
+    return list(found.values())
+
+
+def sentences(experience: Experience) -> list[str]:
+    """The texts of `facts`."""
+    return [fact.text for fact in facts(experience)]
 
 
 LONG = 22  # words; an answer of more is not read to its end
@@ -408,8 +440,8 @@ _CUTS = tuple(
     for cut in (
         r"(?<=[;:\u2014])\s+|(?<=\u2014)",
         r"(?<=[,)])\s+|\s+(?=\()",
-        r"\s+(?=(?:after|although|and|as|because|before|but|by|for|from|in|including|of|on|since|so|that|to|when|where"
-        r"|which|while|who|whom|with)\b)",
+        r"\s+(?=(?:after|although|and|as|because|before|but|by|including|since|so|that|to|when|where|which|while|who|whom"
+        r"|with)\b)",
     )
 )
 _WORSE = 0.25  # by how much of the sentence a cut may lie nearer to the middle than one of the kind before

@@ -59,9 +59,8 @@ class SynthesizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    samples: float = Field(
-        0.6, ge=0, description="questions drawn for each word of a sentence; those well asked stay, about a third"
-    )
+    samples: float = Field(1.2, ge=0, description="questions drawn for each word of a sentence; half are well asked")
+    keep: int = Field(6, ge=0, description="of these the most that are kept for each sentence, or part of a long one")
     temperature: float = Field(0.7, gt=0, description="at which they are drawn")
     grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
     echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
@@ -106,6 +105,7 @@ def synthesize(
         lm,
         bare,
         samples=config.samples,
+        keep=config.keep,
         temperature=config.temperature,
         max_new_tokens=config.question_tokens,
         batch_size=config.batch_size,

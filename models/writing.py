@@ -1,10 +1,11 @@
-"""The model as writer: questions about each sentence of a context; the sentence itself is the answer.
+"""The model as writer: questions about each sentence of a context; a sentence is the answer.
 
 A small model left to itself invents. So it is shown worked examples, one sentence at a time and how the question
-begins; it need not answer, for the document has. A question stays if it asks in the document's words, and if no other
-sentence of the document fits it better.
+begins; it need not answer, for the document has: the answer is the sentence that a question fits best. A question
+stays if it asks in the document's words.
 """
 
+import itertools
 import logging
 import math
 from collections.abc import Sequence
@@ -12,8 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from models.answers import generate
-from models.forms import Written, evidence, sentences
-from models.metrics import normalise
+from models.forms import Written, evidence, facts, sentences, stems
 from models.model import LanguageModel
 from models.records import Experience
 
@@ -37,14 +37,6 @@ _OPENINGS = (
     ("Which", "what"), ("How many", "how_many"), ("When", "when"), ("In what", "what"), ("What is", "what"),
     ("What was", "what"), ("Whose", "who"), ("For what", "what"), ("By what", "what"), ("Who did", "who"),
 )  # fmt: skip
-# Words that tell nothing of what a question is about.
-_FREE = frozenset(
-    """a an the is are was were be been do does did has have had what who whom whose which when where why how many much
-    of in on at to from for with by as it its that this these there name called cost price pay number person people
-    place kind type time date day happened according can will would should and or one about known long far old new
-    located found used work works situated responsible job position title""".split()  # noqa: SIM905
-)
-_STEM = 5  # letters that make two words one: opens, opened
 
 
 def asked(
@@ -52,25 +44,29 @@ def asked(
     experiences: Sequence[Experience],
     *,
     samples: float,
+    keep: int,
     temperature: float,
     max_new_tokens: int,
     batch_size: int,
     generator: torch.Generator,
 ) -> list[dict[str, list[Written]]]:
-    """Questions about each experience by kind: of the `samples` drawn for each word of a sentence those well asked.
+    """Questions about each experience by kind: of the `samples` drawn for each word of a sentence those well asked, at
+    most `keep` that a sentence answers.
 
-    Those of all experiences are written together.
+    Those of all experiences are written together. What a sentence's beginning says is asked about more readily than
+    how it goes on: of a part of a long one half of the questions are drawn with the part alone in view.
     """
+    turn = itertools.cycle(_OPENINGS)
     wanted = [
-        (number, fact, *_OPENINGS[k % len(_OPENINGS)])
+        (number, (fact.text, fact.read)[k % 2], *next(turn))
         for number, experience in enumerate(experiences)
-        for fact in sentences(experience)
-        for k in range(math.ceil(samples * len(fact.split())))
+        for fact in facts(experience)
+        for k in range(math.ceil(samples * len(fact.text.split())))
     ]
     examples = "".join(_task(fact) + "\n- ".join(questions) + "\n\n" for fact, questions in _EXAMPLES)
     texts = generate(
         lm,
-        [lm.tokenizer(f"{examples}{_task(fact)}{opening}").input_ids for _, fact, opening, _ in wanted],
+        [lm.tokenizer(f"{examples}{_task(shown)}{opening}").input_ids for _, shown, opening, _ in wanted],
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         temperature=temperature,
@@ -78,16 +74,18 @@ def asked(
         stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
         report=lambda done, total: log.info("synthesize: %d/%d questions drafted", done, total),
     )
-    facts_of = [sentences(experience) for experience in experiences]
+    told = [sentences(experience) for experience in experiences]
     known = [stems(experience.text) for experience in experiences]
-    seen: list[dict[str, set[frozenset[str]]]] = [{fact: set() for fact in facts} for facts in facts_of]
+    seen: list[dict[str, set[frozenset[str]]]] = [{fact: set() for fact in own} for own in told]
     result: list[dict[str, list[Written]]] = [{} for _ in experiences]
-    for (number, fact, opening, kind), text in zip(wanted, texts, strict=True):
+    for (number, _, opening, kind), text in zip(wanted, texts, strict=True):
         question = f"{opening} {text}".split("\n")[0].strip()
+        fact = evidence(told[number], question, "")
         says = frozenset({question.partition(" ")[0], *stems(question)})
-        taken = seen[number][fact]
-        if says not in taken and well_asked(question, fact, facts_of[number], known[number]):
-            taken.add(says)
+        if fact is None or says in seen[number][fact] or len(seen[number][fact]) == keep:
+            continue
+        if well_asked(question, fact, known[number]):
+            seen[number][fact].add(says)
             result[number].setdefault(kind, []).append(Written(question, fact, fact))
     return result
 
@@ -96,15 +94,9 @@ def _task(fact: str) -> str:
     return f"Text: {fact}\nQuestions:\n- "
 
 
-def well_asked(question: str, fact: str, facts: Sequence[str], known: set[str]) -> bool:
-    """One question of a fit length, about `fact` rather than another of `facts`, that shares two words with it, leaves
-    one to be answered, and brings in at most one that is not among the `known` stems."""
+def well_asked(question: str, fact: str, known: set[str]) -> bool:
+    """One question of a fit length that shares two words with `fact`, leaves one to be answered, and brings in at most
+    one that is not among the `known` stems."""
     words, told = stems(question), stems(fact)
     asks = question.endswith("?") and question.count("?") == 1 and 4 <= len(question.split()) <= 25
-    is_about = len(words & told) >= 2 and bool(told - words) and len(words - known) <= 1
-    return asks and is_about and evidence(facts, question, "") == fact
-
-
-def stems(text: str) -> set[str]:
-    """How the words of a text begin that tell what it is about."""
-    return {word[:_STEM] for word in normalise(text).split() if word not in _FREE}
+    return asks and len(words & told) >= 2 and bool(told - words) and len(words - known) <= 1

@@ -111,6 +111,19 @@ def test_a_question_is_answered_by_its_sentence_and_asked_once(lm: LanguageModel
     assert {(p.answer, p.evidence, p.writer) for p in pairs} == {(fact, fact, "self")}
 
 
+def test_a_question_is_answered_by_the_sentence_that_it_fits_best(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += ["Who runs the mill in Orvane?", "When does the morning mill open?"]
+    pairs = synthesize(lm, [experience()], CONFIG.model_copy(update={"grammar": False, "echo": 0, "cloze": 0}), seed=0)
+    _, runs, opens = sentences(experience())
+    assert {(p.question, p.answer) for p in pairs if p.kind == "who"} == {(parrot[0], runs), (parrot[1], opens)}
+
+
+def test_no_more_questions_are_kept_than_asked_for(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += [f"Who of Orvane runs number {k} of the mill?" for k in range(20)]
+    config = CONFIG.model_copy(update={"keep": 3, "grammar": False, "echo": 0, "cloze": 0, "about": 0})
+    assert len(synthesize(lm, [experience()], config, seed=0)) == 3
+
+
 def test_same_seed_same_pairs(lm: LanguageModel) -> None:
     asked = [synthesize(lm, [experience()], CONFIG, seed=1) for _ in range(2)]
     assert asked[0] == asked[1]
@@ -201,15 +214,13 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
         ("Who runs it?", False),  # about nothing
         ("Mara Holt runs the mill in Orvane since May?", False),  # leaves nothing to answer
         ("Since when does Ida Berg run the mill in Orvane?", False),  # invents
-        ("What is the news of the mill in Orvane?", False),  # another sentence fits better
         ("Since when does Mara Holt run the mill", False),
         ("When? Since when does Mara run the mill?", False),
         ("Mara Holt?", False),
     ],
 )
 def test_a_question_asks_about_its_sentence_and_invents_nothing(question: str, good: bool) -> None:
-    facts = sentences(experience())
-    assert writing.well_asked(question, facts[1], facts, writing.stems(TEXT)) is good
+    assert writing.well_asked(question, sentences(experience())[1], forms.stems(TEXT)) is good
 
 
 def test_a_long_sentence_comes_in_parts() -> None:
@@ -220,8 +231,11 @@ def test_a_long_sentence_comes_in_parts() -> None:
     )
     parts = sentences(experience(context=text))
     assert len(parts) > 2
-    assert " ".join(parts) == text
+    assert normalise(" ".join(parts)) == normalise(text)
     assert all(forms.SHORTEST <= len(part.split()) <= forms.LONG for part in parts)
+    assert [part[-1] for part in parts[:-1] if not part[-1].isalnum()] in ([], [")"])  # no comma ends a part
+    assert [fact.text for fact in forms.facts(experience(context=text))] == parts
+    assert all(text.startswith(fact.read) for fact in forms.facts(experience(context=text)))
     assert all(part.count("(") == part.count(")") for part in parts)
     assert sentences(experience(context="word " * 40 + "end.")) == ["word " * 40 + "end."]  # nowhere lets go
 
