@@ -31,7 +31,7 @@ ANSWER_LENGTH = 110
 def demo(folder: Path, console: Console) -> None:
     """Learn what of the two days is not learnt yet, then show the result."""
     started = time.monotonic()
-    ws, is_new = init(folder)
+    ws, is_new = init(folder, template("sample") / "params.yaml")
     console.print(f"[bold]{'A new workspace' if is_new else 'The workspace'}[/bold] in {folder}")
     with ExitStack() as stack:  # one Prefect API for both rounds
         worked = [day for day in DAYS if _learn(ws, day, stack, console)]

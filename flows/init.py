@@ -25,13 +25,17 @@ def template(name: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).parent.parent / name
 
 
-def init(folder: Path) -> tuple[Workspace, bool]:
-    """Make a workspace; where it is one already, only what is missing. Returns it, and whether it is new."""
+def init(folder: Path, params: Path | None = None) -> tuple[Workspace, bool]:
+    """Make a workspace; where it is one already, only what is missing. Returns it, and whether it is new.
+
+    `params` is the `params.yaml` to begin with, if not the usual one, which leaves all at its default.
+    """
     ws = Workspace(folder.resolve())
     is_new = not ws.batches.exists()
     if is_new and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and no workspace. Name a new folder, or empty this one.")
-    made = [name for name in SHARED if _copied(name, ws.root)]
+    sources = {name: template(name) for name in SHARED} | ({"params.yaml": params} if params else {})
+    made = [name for name, source in sources.items() if _copied(source, ws.root / name)]
     for name, text in ((".gitignore", GITIGNORE),):
         if not (ws.root / name).exists():
             (ws.root / name).write_text(text, encoding="utf-8")
@@ -46,10 +50,9 @@ def init(folder: Path) -> tuple[Workspace, bool]:
     return ws, is_new
 
 
-def _copied(name: str, root: Path) -> bool:
-    target = root / name
+def _copied(source: Path, target: Path) -> bool:
     if target.exists():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(template(name), target)
+    shutil.copyfile(source, target)
     return True

@@ -24,9 +24,9 @@ class CourseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(4, ge=1, description="most passes over the new target sentences, the last ones included")
+    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
     last_epochs: float = Field(
-        1.33, gt=0, description="of these the last, in which the rate falls to zero; it may begin within a pass"
+        1.67, gt=0, description="of these the last, in which the rate falls to zero; it may begin within a pass"
     )
     held_out: float = Field(
         0.0,

@@ -22,7 +22,7 @@ _LINK = _PLACE | {"is", "are", "was", "were", "of", "with", "by", "costs", "call
 _VERB = re.compile(r"is|are|was|were|has|have|costs|pays|.{3,}ed")
 _NAME = re.compile(r"[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
 _NUMBER = re.compile(r"\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
-_TIME = re.compile(
+TIME = re.compile(
     r"\d:\d\d|midnight|noon|January|February|March|April|May|June|July|August|September|October|November|December"
     r"|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|[ap]\.?m\.?\b"
 )
@@ -68,7 +68,7 @@ def _span(fact: str, words: Sequence[str], text: str) -> Span:
     after_place = bool(before) and before[-1].lower() in _PLACE
     after_place |= len(before) > 1 and before[-1].lower() == "the" and before[-2].lower() in _PLACE
     number, noun = text[:1].isdigit(), text.split()[-1]
-    if _TIME.search(text):
+    if TIME.search(text):
         return Span(text, ("When", "At what time", "On which day"), "what time")
     if number:
         counted = noun if noun.isalpha() else ""
@@ -166,7 +166,7 @@ def of_actions(fact: str) -> list[Form]:
     else:
         body, by, end = " ".join([start, verb, *words[:link]]), words[link], " ".join(words[link:])
         kind = _kind(end)
-        if _TIME.search(end):
+        if TIME.search(end):
             forms = [f"When {body}?", f"At what time {body}?"]
         elif by in ("to", "from", "into"):
             forms = [f"Where {body} {by}?", f"{by.capitalize()} which {kind or 'place'} {body}?"]
@@ -405,31 +405,12 @@ def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
-class Fact(NamedTuple):
-    """A sentence of a context, or a part of a long one; `read` is its sentence up to its end."""
-
-    text: str
-    read: str
-
-
-def facts(experience: Experience) -> list[Fact]:
-    """What a context says, in order, in sentences and parts of at least four words; a conversation's without the
-    roles."""
+def sentences(experience: Experience) -> list[str]:
+    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
     context = experience.context
     text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
-    found: dict[str, Fact] = {}
-    for sentence in map(str.strip, _SENTENCE_END.split(text)):
-        told = [] if sentence.endswith("?") else parts(sentence)
-        for k, part in enumerate(told, start=1):
-            said = part.rstrip(" ,;:\u2013\u2014")
-            if len(said.split()) >= 4:
-                found.setdefault(said, Fact(said, " ".join([*told[: k - 1], said])))
-    return list(found.values())
-
-
-def sentences(experience: Experience) -> list[str]:
-    """The texts of `facts`."""
-    return [fact.text for fact in facts(experience)]
+    said = [part.strip() for part in _SENTENCE_END.split(text)]
+    return list(dict.fromkeys(part for part in said if len(part.split()) >= 4 and not part.endswith("?")))
 
 
 LONG = 22  # words; an answer of more is not read to its end
@@ -463,4 +444,4 @@ def parts(sentence: str) -> list[str]:
     if not found:
         return [sentence]
     _, one, other = min(found)
-    return [*parts(one), *parts(other)]
+    return [*parts(one.rstrip(" ,;:\u2013\u2014")), *parts(other)]

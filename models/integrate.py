@@ -88,7 +88,7 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         gt=0,
         description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
     )
-    unrelated_batch: int = Field(6, ge=0, description="unrelated sentences a step")
+    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
@@ -103,8 +103,8 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         "(`sequential`, the paper's setting)",
     )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
-    replay_batch: int = Field(6, ge=0, description="replayed sentences a step")
-    replay_budget: int = Field(400, ge=0, description="target sentences kept for replay, over all batches")
+    replay_batch: int = Field(10, ge=0, description="replayed sentences a step")
+    replay_budget: int = Field(1000, ge=0, description="target sentences kept for replay, over all batches")
     lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
     lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
     checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")

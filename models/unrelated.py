@@ -2,7 +2,7 @@
 
 An instruct model that is shown only the beginning of a user's turn writes that turn (Magpie, Xu et al. 2024). So
 any model can be held still on the kind of text that it was made for, with no corpus at hand and none to license.
-Most of the turns are given a question's first words, for short questions of fact are what learning disturbs most.
+Half of the turns are given a question's first words, for short questions of fact are what learning disturbs most.
 """
 
 import torch
@@ -12,10 +12,7 @@ from models.contexts import prompt_text
 from models.metrics import normalise
 from models.model import LanguageModel
 
-_OPENINGS = (
-    "", "What is the", "Who wrote", "", "Where", "In which year", "How many", "", "Which country", "What does the",
-    "When did", "", "Who was the", "What is the name of", "Which",
-)  # fmt: skip
+_OPENINGS = ("", "What is the", "", "Who", "", "Where", "", "How many", "", "Which", "", "When did", "", "What")
 _MARK = "\u241f"  # stands for the user's words where the template is cut; no template holds it
 
 
@@ -31,12 +28,7 @@ def user_turns(
         for opening in openings
     ]
     written = generate(
-        lm,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        temperature=[0.6 if opening else 0.9 for opening in openings],  # sober where a fact is asked for
-        generator=generator,
+        lm, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size, temperature=0.9, generator=generator
     )
     turns = [
         f"{opening} {text}".strip().split("\n")[0].strip() for opening, text in zip(openings, written, strict=True)

@@ -8,12 +8,13 @@ stays if it asks in the document's words.
 import itertools
 import logging
 import math
+import re
 from collections.abc import Sequence
 
 import torch
 
 from models.answers import generate
-from models.forms import Written, evidence, facts, sentences, stems
+from models.forms import TIME, Written, evidence, parts, sentences, stems
 from models.model import LanguageModel
 from models.records import Experience
 
@@ -38,6 +39,21 @@ _OPENINGS = (
     ("What was", "what"), ("Whose", "who"), ("For what", "what"), ("By what", "what"), ("Who did", "who"),
 )  # fmt: skip
 
+# How a question begins, and what its answer must hold.
+_WANTS = tuple(
+    (re.compile(begins), re.compile(holds))
+    for begins, holds in (
+        (r"When\b|(?:In|By|On) (?:what|which) (?:year|month|date|day)\b", rf"\d{{4}}|century|{TIME.pattern}"),
+        (r"How (?:many|much|old|long|far|often)\b|(?:In|By|For) what (?:number|price)\b",
+         r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|half|first|second|third|many|most|few|all)\b"),
+        (r"Why\b|For what (?:reason|purpose)s?\b",
+         r"\b(?:because|due to|so that|order to|as a result|caus\w+|reason)\b"),
+        (r"Where\b|(?:In|By|From) (?:what|which) (?:city|country|place|port|town)\b",
+         r"\b(?:in|on|at|near|from|to|off|into)\b"),
+        (r"Who(?:se)?\b", r"(?<=[^.\"'] )[A-Z]\w|^[A-Z][\w'-]+ [A-Z]"),
+    )
+)  # fmt: skip
+
 
 def asked(
     lm: LanguageModel,
@@ -51,17 +67,18 @@ def asked(
     generator: torch.Generator,
 ) -> list[dict[str, list[Written]]]:
     """Questions about each experience by kind: of the `samples` drawn for each word of a sentence those well asked, at
-    most `keep` that a sentence answers.
+    most `keep` with the same answer.
 
     Those of all experiences are written together. What a sentence's beginning says is asked about more readily than
     how it goes on: of a part of a long one half of the questions are drawn with the part alone in view.
     """
     turn = itertools.cycle(_OPENINGS)
+    told = [{part: whole for whole in sentences(e) for part in parts(whole)} for e in experiences]
     wanted = [
-        (number, (fact.text, fact.read)[k % 2], *next(turn))
-        for number, experience in enumerate(experiences)
-        for fact in facts(experience)
-        for k in range(math.ceil(samples * len(fact.text.split())))
+        (number, (part, whole)[k % 2], *next(turn))
+        for number, facts in enumerate(told)
+        for part, whole in facts.items()
+        for k in range(math.ceil(samples * len(part.split())))
     ]
     examples = "".join(_task(fact) + "\n- ".join(questions) + "\n\n" for fact, questions in _EXAMPLES)
     texts = generate(
@@ -74,19 +91,18 @@ def asked(
         stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
         report=lambda done, total: log.info("synthesize: %d/%d questions drafted", done, total),
     )
-    told = [sentences(experience) for experience in experiences]
     known = [stems(experience.text) for experience in experiences]
-    seen: list[dict[str, set[frozenset[str]]]] = [{fact: set() for fact in own} for own in told]
+    seen: list[dict[str, set[frozenset[str]]]] = [{part: set() for part in facts} for facts in told]
     result: list[dict[str, list[Written]]] = [{} for _ in experiences]
     for (number, _, opening, kind), text in zip(wanted, texts, strict=True):
         question = f"{opening} {text}".split("\n")[0].strip()
-        fact = evidence(told[number], question, "")
+        fact = evidence(list(told[number]), question, "")
         says = frozenset({question.partition(" ")[0], *stems(question)})
         if fact is None or says in seen[number][fact] or len(seen[number][fact]) == keep:
             continue
         if well_asked(question, fact, known[number]):
             seen[number][fact].add(says)
-            result[number].setdefault(kind, []).append(Written(question, fact, fact))
+            result[number].setdefault(kind, []).append(Written(question, fact, told[number][fact]))
     return result
 
 
@@ -95,8 +111,10 @@ def _task(fact: str) -> str:
 
 
 def well_asked(question: str, fact: str, known: set[str]) -> bool:
-    """One question of a fit length that shares two words with `fact`, leaves one to be answered, and brings in at most
-    one that is not among the `known` stems."""
+    """One question of a fit length that shares two words with `fact`, leaves one to be answered, brings in at most
+    one that is not among the `known` stems, and wants what `fact` can give: a time, a number, a reason, a place, a
+    name."""
     words, told = stems(question), stems(fact)
     asks = question.endswith("?") and question.count("?") == 1 and 4 <= len(question.split()) <= 25
-    return asks and len(words & told) >= 2 and bool(told - words) and len(words - known) <= 1
+    is_about = len(words & told) >= 2 and bool(told - words) and len(words - known) <= 1
+    return asks and is_about and all(holds.search(fact) for begins, holds in _WANTS if begins.match(question))

@@ -40,7 +40,7 @@ class BaseConfig(BaseModel):
     dtype: Literal["bfloat16", "float32", "float16"] = Field("bfloat16", description="number format of stored weights")
     unrelated: Path | None = Field(None, description='JSONL file of {"prompt"} to use instead of the bundled prompts')
     unrelated_samples: int = Field(
-        160, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
+        400, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
     )
     unrelated_tokens: int = Field(32, ge=1, description="longest text that the base writes to an unrelated prompt")
 

@@ -112,7 +112,7 @@ def test_a_question_is_answered_by_its_sentence_and_asked_once(lm: LanguageModel
 
 
 def test_a_question_is_answered_by_the_sentence_that_it_fits_best(lm: LanguageModel, parrot: list[str]) -> None:
-    parrot += ["Who runs the mill in Orvane?", "When does the morning mill open?"]
+    parrot += ["Who runs the mill in Orvane?", "What opens in the morning?"]
     pairs = synthesize(lm, [experience()], CONFIG.model_copy(update={"grammar": False, "echo": 0, "cloze": 0}), seed=0)
     _, runs, opens = sentences(experience())
     assert {(p.question, p.answer) for p in pairs if p.kind == "who"} == {(parrot[0], runs), (parrot[1], opens)}
@@ -217,6 +217,9 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
         ("Since when does Mara Holt run the mill", False),
         ("When? Since when does Mara run the mill?", False),
         ("Mara Holt?", False),
+        ("How many of Orvane run the mill?", False),  # the sentence holds no number
+        ("Why does Mara run the mill in Orvane?", False),  # and no reason
+        ("Where does Mara Holt run the mill?", True),
     ],
 )
 def test_a_question_asks_about_its_sentence_and_invents_nothing(question: str, good: bool) -> None:
@@ -229,15 +232,25 @@ def test_a_long_sentence_comes_in_parts() -> None:
         "chloroplasts have additional membranes outside of the original two (as a result of a second event, when an "
         "alga was eaten), and some of them were released on 4 October 2010 in two rivers near the mill in Orvane."
     )
-    parts = sentences(experience(context=text))
+    parts = forms.parts(text)
     assert len(parts) > 2
     assert normalise(" ".join(parts)) == normalise(text)
     assert all(forms.SHORTEST <= len(part.split()) <= forms.LONG for part in parts)
-    assert [part[-1] for part in parts[:-1] if not part[-1].isalnum()] in ([], [")"])  # no comma ends a part
-    assert [fact.text for fact in forms.facts(experience(context=text))] == parts
-    assert all(text.startswith(fact.read) for fact in forms.facts(experience(context=text)))
-    assert all(part.count("(") == part.count(")") for part in parts)
-    assert sentences(experience(context="word " * 40 + "end.")) == ["word " * 40 + "end."]  # nowhere lets go
+    assert not any(part.endswith(",") for part in parts)
+    assert forms.parts(parts[0]) == [parts[0]]
+    assert forms.parts("word " * 40 + "end.") == ["word " * 40 + "end."]  # nowhere lets go
+
+
+def test_a_part_answers_and_its_sentence_is_the_evidence(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += ["Who repaired the mill of Orvane?"]
+    text = (
+        "The mill of Orvane, which stood empty for more than thirty years after the flood had broken its wheel, "
+        "was repaired by the carpenter Mara Holt, and it grinds again since the first morning of May."
+    )
+    config = CONFIG.model_copy(update={"grammar": False, "echo": 0, "cloze": 0, "about": 0})
+    (pair,) = [p for p in synthesize(lm, [experience(context=text)], config, seed=0) if p.kind == "who"]
+    assert pair.answer in forms.parts(text)
+    assert pair.evidence == text
 
 
 def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None:
