@@ -38,10 +38,9 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a sentence that can be asked for: the openings that fit it, and the words that stand in for it."""
+    """A part of a sentence that can be asked for, and the words that stand in for it."""
 
     text: str
-    openings: tuple[str, ...]
     stand_in: str
 
 
@@ -69,15 +68,15 @@ def _span(fact: str, words: Sequence[str], text: str) -> Span:
     after_place |= len(before) > 1 and before[-1].lower() == "the" and before[-2].lower() in _PLACE
     number, noun = text[:1].isdigit(), text.split()[-1]
     if TIME.search(text):
-        return Span(text, ("When", "At what time", "On which day"), "what time")
+        return Span(text, "what time")
     if number:
         counted = noun if noun.isalpha() else ""
-        return Span(text, ("How many", "How much", "What is the"), f"how many {counted}".strip())
+        return Span(text, f"how many {counted}".strip())
     if after_place:
-        return Span(text, ("Where", "In which", "To which", "What is the name of the"), "which place")
+        return Span(text, "which place")
     if text[0].isupper() and before:
-        return Span(text, ("Who is", "What is the name of", "Which"), "who or what")
-    return Span(text, ("What", "What is the", "Which"), "what")
+        return Span(text, "who or what")
+    return Span(text, "what")
 
 
 def echoes(facts: Sequence[str], count: int) -> list[Written]:

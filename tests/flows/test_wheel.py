@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.init import SHARED, template
+from flows import params, settings
+from flows.init import SHARED, init, template
+from models.integrate import IntegrateConfig
+from tasks.workspace import Workspace
 from tests.flows.conftest import call, environment, git
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +49,17 @@ def test_a_new_workspace_is_whole_and_clean(tmp_path: Path) -> None:
     assert "is learnt" in call(workspace, "run").stdout
     call(tmp_path, "init", "ws")  # done twice it changes nothing
     assert git(workspace, "status", "--short") == ""
+
+
+def test_the_demo_begins_with_its_own_settings(tmp_path: Path) -> None:
+    ws, is_new = init(tmp_path / "demo", template("sample") / "params.yaml")
+    assert is_new
+    assert ws.params.read_bytes() == (ROOT / "sample" / "params.yaml").read_bytes()
+    found = params.read(ws)  # all of them known
+    assert found.integrate.epochs < IntegrateConfig().epochs
+    assert set(settings.read(ws)) == set(settings.read(Workspace(ROOT)))
+    assert not init(tmp_path / "demo", template("params.yaml"))[1]  # done twice it changes nothing
+    assert ws.params.read_bytes() == (ROOT / "sample" / "params.yaml").read_bytes()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
