@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models import forms
+from models import facts, forms
 from models.evaluate import Question
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -24,9 +24,9 @@ def pairs_of(experiences: Sequence[Experience]) -> list[Pair]:
 
 
 def _by_grammar(experience: Experience) -> list[QAPair]:
-    facts = forms.sentences(experience)
-    asked = forms.asked(facts)
-    written = (*(form.written() for form in asked), *forms.placed(asked, facts), *forms.echoes(facts, 2))
+    told = facts.sentences(experience)
+    asked = forms.asked(told)
+    written = (*(form.written() for form in asked), *forms.placed(asked, told), *forms.echoes(told, 2))
     return [QAPair(experience=experience.id, kind="plain", writer=SELF, **pair._asdict()) for pair in written]
 
 
@@ -37,8 +37,8 @@ def taught(
     result = []
     for context in dict.fromkeys(pair[0] for pair in pairs):
         own = [pair[1:] for pair in pairs if pair[0] == context]
-        facts = forms.sentences(Experience(id="context", context=context))
-        proofs = [forms.evidence(facts, *pair) if evidence else None for pair in own]
+        told = facts.sentences(Experience(id="context", context=context))
+        proofs = [facts.evidence(told, *pair) if evidence else None for pair in own]
         shares = [written] * len(own)
         result += target_sentences(teacher, context, own, origin="new", evidence=proofs, written=shares)
     return result

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 from models import forms, locality, writing
 from models.answers import log_likelihoods
 from models.contexts import beside
+from models.facts import evidence, sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -125,7 +126,7 @@ def synthesize(
 
 def with_forms(experience: Experience, pairs: Sequence[QAPair], config: SynthesizeConfig) -> list[QAPair]:
     """`pairs` about one experience, and beside them what grammar makes of its sentences."""
-    facts = forms.sentences(experience)
+    facts = sentences(experience)
     asked = forms.asked(facts) if config.grammar else []
     plain = [form.written() for form in asked]
     proven = [forms.Written(pair.question, pair.answer, pair.evidence) for pair in pairs if pair.evidence]
@@ -194,8 +195,8 @@ def given(experience: Experience) -> list[QAPair]:
 
 def with_evidence(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]:
     """Pairs that somebody else wrote, each with the sentence of the context that it seems to rest on."""
-    facts = forms.sentences(experience)
-    return [p.model_copy(update={"evidence": forms.evidence(facts, p.question, p.answer)}) for p in pairs]
+    facts = sentences(experience)
+    return [p.model_copy(update={"evidence": evidence(facts, p.question, p.answer)}) for p in pairs]
 
 
 def grounded(lm: LanguageModel, experience: Experience, pairs: Sequence[QAPair], least_gain: float) -> list[QAPair]:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import torch
 
 from models.answers import generate
-from models.forms import TIME, Written, evidence, parts, sentences, stems
+from models.facts import evidence, parts, sentences, stems
+from models.forms import TIME, Written
 from models.model import LanguageModel
 from models.records import Experience
 

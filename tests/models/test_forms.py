@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.forms import asked, combined, evidence, placed, polars, reverses, whys
+from models.facts import evidence
+from models.forms import asked, combined, placed, polars, reverses, whys
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip

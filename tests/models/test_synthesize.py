@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from models import forms, writing
+from models import facts, forms, writing
 from models.answers import log_likelihoods
 from models.contexts import beside
-from models.forms import sentences
+from models.facts import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -223,7 +223,7 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
     ],
 )
 def test_a_question_asks_about_its_sentence_and_invents_nothing(question: str, good: bool) -> None:
-    assert writing.well_asked(question, sentences(experience())[1], forms.stems(TEXT)) is good
+    assert writing.well_asked(question, sentences(experience())[1], facts.stems(TEXT)) is good
 
 
 def test_a_long_sentence_comes_in_parts() -> None:
@@ -232,13 +232,13 @@ def test_a_long_sentence_comes_in_parts() -> None:
         "chloroplasts have additional membranes outside of the original two (as a result of a second event, when an "
         "alga was eaten), and some of them were released on 4 October 2010 in two rivers near the mill in Orvane."
     )
-    parts = forms.parts(text)
+    parts = facts.parts(text)
     assert len(parts) > 2
     assert normalise(" ".join(parts)) == normalise(text)
-    assert all(forms.SHORTEST <= len(part.split()) <= forms.LONG for part in parts)
+    assert all(facts.SHORTEST <= len(part.split()) <= facts.LONG for part in parts)
     assert not any(part.endswith(",") for part in parts)
-    assert forms.parts(parts[0]) == [parts[0]]
-    assert forms.parts("word " * 40 + "end.") == ["word " * 40 + "end."]  # nowhere lets go
+    assert facts.parts(parts[0]) == [parts[0]]
+    assert facts.parts("word " * 40 + "end.") == ["word " * 40 + "end."]  # nowhere lets go
 
 
 def test_a_part_answers_and_its_sentence_is_the_evidence(lm: LanguageModel, parrot: list[str]) -> None:
@@ -249,7 +249,7 @@ def test_a_part_answers_and_its_sentence_is_the_evidence(lm: LanguageModel, parr
     )
     config = CONFIG.model_copy(update={"grammar": False, "echo": 0, "cloze": 0, "about": 0})
     (pair,) = [p for p in synthesize(lm, [experience(context=text)], config, seed=0) if p.kind == "who"]
-    assert pair.answer in forms.parts(text)
+    assert pair.answer in facts.parts(text)
     assert pair.evidence == text
 
 

@@ -1,0 +1,84 @@
+"""What a context says: its sentences, the parts of long ones, and which of them a question is about.
+
+Written for English; of other languages the sentences are found, and cut at their punctuation only.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from models.metrics import normalise
+from models.records import Experience
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+def sentences(experience: Experience) -> list[str]:
+    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
+    context = experience.context
+    text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
+    said = [part.strip() for part in _SENTENCE_END.split(text)]
+    return list(dict.fromkeys(part for part in said if len(part.split()) >= 4 and not part.endswith("?")))
+
+
+LONG = 22  # words; an answer of more is not read to its end
+SHORTEST = 5  # words of a part
+# Where a sentence may be cut, best first: between clauses, at a comma or bracket, before a word that links.
+_CUTS = tuple(
+    re.compile(cut)
+    for cut in (
+        r"(?<=[;:\u2014])\s+|(?<=\u2014)",
+        r"(?<=[,)])\s+|\s+(?=\()",
+        r"\s+(?=(?:after|although|and|as|because|before|but|by|including|since|so|that|to|when|where|which|while|who|whom"
+        r"|with)\b)",
+    )
+)
+_WORSE = 0.25  # by how much of the sentence a cut may lie nearer to the middle than one of the kind before
+
+
+def parts(sentence: str) -> list[str]:
+    """A sentence of at most `LONG` words as it is, a longer one cut where its grammar lets go, near the middle, and so
+    on; brackets stay whole."""
+    count = len(sentence.split())
+    if count <= LONG:
+        return [sentence]
+    found = []
+    for worse, cut in enumerate(_CUTS):
+        for match in cut.finditer(sentence):
+            one, other = sentence[: match.start()], sentence[match.end() :]
+            sizes = len(one.split()), len(other.split())
+            if min(sizes) >= SHORTEST and one.count("(") == one.count(")"):
+                found.append((abs(sizes[0] - sizes[1]) / count + worse * _WORSE, one, other))
+    if not found:
+        return [sentence]
+    _, one, other = min(found)
+    return [*parts(one.rstrip(" ,;:\u2013\u2014")), *parts(other)]
+
+
+# Words that tell nothing of what a question is about.
+_FREE = frozenset(
+    """a an the is are was were be been do does did has have had what who whom whose which when where why how many much
+    of in on at to from for with by as it its that this these there name called cost price pay number person people
+    place kind type time date day happened according can will would should and or one about known long far old new
+    located found used work works situated responsible job position title""".split()  # noqa: SIM905
+)
+_STEM = 4  # letters that make two words one: leave, leaving
+
+
+def stems(text: str) -> set[str]:
+    """How the words of a text begin that tell what it is about."""
+    return {word[:_STEM] for word in normalise(text).split() if word not in _FREE}
+
+
+def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
+    """The sentence that shares most words with question and answer, rare words and the answer's counting more."""
+    words = [stems(fact) for fact in facts]
+    held = Counter(word for fact in words for word in fact)
+    wanted, given = stems(f"{question} {reply}"), stems(reply)
+
+    def likeness(i: int) -> float:
+        return sum((1 + (w in given)) * math.log(1 + len(facts) / held[w]) for w in sorted(words[i] & wanted))
+
+    best = max(range(len(facts)), key=likeness, default=None)  # the first of equals
+    return facts[best] if best is not None and words[best] & wanted else None
