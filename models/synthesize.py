@@ -115,8 +115,8 @@ def synthesize(
     own = {experience.id: _by_self(experience, by_kind) for experience, by_kind in zip(bare, asked, strict=True)}
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        written = own.get(experience.id, given(experience))
-        if config.beside_given or experience.id in own:
+        written = given(experience) if experience.qa else own[experience.id]
+        if config.beside_given or not experience.qa:
             written = with_forms(experience, written, config)
         kept = filtered(written, leak)
         log.info("synthesize %d/%d %s: %d pairs", number, len(experiences), experience.id, len(kept))
