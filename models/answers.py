@@ -116,9 +116,13 @@ def _continue(
 
 
 def drawn(probability_NV: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    """An index for each row, [N], drawn with its probability; `torch.multinomial` takes many times as long."""
+    """An index for each row, [N], drawn with its probability; `torch.multinomial` takes many times as long.
+
+    The generator may be of another device than the probabilities.
+    """
     sums_NV = probability_NV.cumsum(-1)
-    at_N1 = sums_NV[:, -1:] * torch.rand(len(sums_NV), 1, generator=generator, device=sums_NV.device)
+    chance_N1 = torch.rand(len(sums_NV), 1, generator=generator, device=generator.device if generator else None)
+    at_N1 = sums_NV[:, -1:] * chance_N1.to(sums_NV.device)
     return torch.searchsorted(sums_NV, at_N1)[:, 0].clamp_max(sums_NV.shape[1] - 1)
 
 

@@ -28,7 +28,10 @@ DAMPING = 0.01  # of the mean eigenvalue, added to all: what no text used is not
 
 
 class Roots(NamedTuple):
-    """`left_OO` (L) and `right_DD` (P) of a matrix that is learnt; None where nothing is to be multiplied."""
+    """`left_OO` (L) and `right_DD` (P) of a matrix that is learnt, or of several, stacked ([G, O, O], [G, D, D]).
+
+    None where nothing is to be multiplied.
+    """
 
     left_OO: Tensor | None
     right_DD: Tensor | None
@@ -39,8 +42,8 @@ class Roots(NamedTuple):
     def of_gradient(self, gradient_OD: Tensor) -> Tensor:
         """The gradient for M, from that for `L M P`."""
         if self.left_OO is not None:
-            gradient_OD = self.left_OO.T @ gradient_OD
-        return gradient_OD if self.right_DD is None else gradient_OD @ self.right_DD.T
+            gradient_OD = self.left_OO.mT @ gradient_OD
+        return gradient_OD if self.right_DD is None else gradient_OD @ self.right_DD.mT
 
     def of_change(self, change_OD: Tensor, dtype: torch.dtype) -> Tensor:
         """`L M P`; the products are computed in `dtype`. M itself where there are none."""
@@ -72,15 +75,15 @@ def roots(
             [(s.prompt, s.answer) for s in sentences[start : start + 32]],
             row_tokens=row_tokens,
             pad=lm.tokenizer.pad_token_id,
-        )
-        own_N = (packed.segments_BL.flatten() > 0).to(lm.device)  # neither padding nor the template's beginning
+        ).to(lm.device)
+        own_N = packed.segments_BL.flatten() > 0  # neither padding nor the template's beginning
         with _watched(layers, own_N, inputs, outputs, same):
             hidden_ND = lm.hidden_BLD(
-                input_ids=packed.ids_BL.to(lm.device),
-                position_ids=packed.positions_BL.to(lm.device),
-                attention_mask=packed.attention_mask(lm.model.dtype).to(lm.device),
+                input_ids=packed.ids_BL,
+                position_ids=packed.positions_BL,
+                attention_mask=packed.attention_mask(lm.model.dtype),
                 use_cache=False,
-            ).flatten(0, 1)[packed.loss_N.to(lm.device)]
+            ).flatten(0, 1)[packed.loss_N]
             hidden_ND.backward(_surprise(hidden_ND.detach(), lm.output_matrix_VD.detach(), generator))
         seen += int(own_N.sum())
         if seen >= tokens:

@@ -258,14 +258,14 @@ def _loss(
     weights: Mapping[str, float],
 ) -> tuple[Tensor, dict[str, float], int]:
     """The step's loss, the mean KL of each group (nats per token) and the number of target tokens."""
+    device = student.device
     packed = pack(
         [(s.prompt, s.answer) for _, s in batch], row_tokens=config.row_tokens, pad=student.tokenizer.pad_token_id
-    )
-    device = student.device
+    ).to(device)
     hidden_BLD = student.hidden_BLD(
-        input_ids=packed.ids_BL.to(device),
-        position_ids=packed.positions_BL.to(device),
-        attention_mask=packed.attention_mask(student.model.dtype).to(device),
+        input_ids=packed.ids_BL,
+        position_ids=packed.positions_BL,
+        attention_mask=packed.attention_mask(student.model.dtype),
         use_cache=False,
     )
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
@@ -274,7 +274,7 @@ def _loss(
         mine_N = group_N == GROUPS.index(group)
         weight_N[mine_N] = weight / mine_N.sum()  # each group's mean over its tokens
     total, kl_N = kl_from_states(
-        hidden_BLD.flatten(0, 1)[packed.loss_N.to(device)],
+        hidden_BLD.flatten(0, 1)[packed.loss_N],
         student.output_matrix_VD,
         torch.cat([s.states_TD for _, s in batch]).to(device, student.model.dtype),
         teacher_matrix_VD,

@@ -2,7 +2,7 @@
 
 Knows parameters and gradients, and no loss.
 
-Axes: O width out, D width in.
+Axes: G parameters of one shape, O width out, D width in.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from models.curvature import Roots
 from models.files import written_aside
 
 StepLog = dict[str, float]
+TOGETHER = 2**24  # numbers of the parameters of a group, at most
 Rewritten = tuple[int, list[int], Tensor]  # a new sentence's index, its answer's tokens, the teacher's states
 
 
@@ -39,7 +40,8 @@ class MasterWeights:
     """What has changed since the start, in float32, and the optimiser's state, beside a model that may be in bfloat16.
 
     A parameter is `origin + L change P`, with the roots L and P of its layer where there are any. The model's own
-    parameters are the working copy: gradients are read from them, new values written to them.
+    parameters are the working copy: gradients are read from them, new values written to them. Small ones of one shape
+    are handled together: a GPU would take longer to be asked for each than to compute it.
     """
 
     def __init__(
@@ -48,34 +50,28 @@ class MasterWeights:
         config: OptimizerConfig,
         roots: Mapping[Tensor, Roots] | None = None,
     ) -> None:
-        self.parameters: list[Tensor] = [*parameters]
-        self.origins = [p.detach().clone() for p in parameters]
-        self.roots = [(roots or {}).get(p, Roots(None, None)).to(p.dtype) for p in parameters]
-        self.changes = [torch.zeros_like(p, dtype=torch.float32).requires_grad_() for p in parameters]
+        self._groups = [_Group(together, roots or {}) for together in _of_one_shape(parameters, roots or {})]
+        self.changes = [change for group in self._groups for change in group.changes]
         self.clip_norm = config.clip_norm
         self.optimizers = _optimizers(self.changes, config)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> float:
         """One step from the parameters' gradients, which are then cleared; returns the gradient's norm."""
-        for change, parameter, root in zip(self.changes, self.parameters, self.roots, strict=True):
-            change.grad = None if parameter.grad is None else root.of_gradient(parameter.grad).float()
-            parameter.grad = None
+        for group in self._groups:
+            group.take_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.changes, self.clip_norm)
         for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+            for options in optimizer.param_groups:
+                options["lr"] = learning_rate
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
         self._publish()
         return norm.item()
 
     @torch.no_grad()
     def _publish(self) -> None:
-        for parameter, origin, change, root in zip(
-            self.parameters, self.origins, self.changes, self.roots, strict=True
-        ):
-            parameter.copy_(origin.float() + root.of_change(change, parameter.dtype).float())
+        for group in self._groups:
+            group.publish()
 
     def save(self, path: Path, rows: list[StepLog], written: list[Rewritten]) -> None:
         """Write everything that the next step depends on, atomically."""
@@ -96,6 +92,49 @@ class MasterWeights:
         return state["rows"], state["written"]
 
 
+class _Group:
+    """Parameters of one shape, stacked: G of them, or one alone."""
+
+    def __init__(self, parameters: list[nn.Parameter], roots: Mapping[Tensor, Roots]) -> None:
+        self.parameters = parameters
+        self.origin_G = torch.stack([p.detach() for p in parameters])
+        own = [roots.get(p, Roots(None, None)).to(p.dtype) for p in parameters]
+        self.root = Roots(*(None if sides[0] is None else torch.stack(sides) for sides in zip(*own, strict=True)))
+        self.change_G = torch.zeros_like(self.origin_G, dtype=torch.float32)
+        self.changes = [change.requires_grad_() for change in self.change_G.unbind()]  # what an optimiser is given
+
+    def take_gradients(self) -> None:
+        """Move the parameters' gradients to the changes."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        for parameter in self.parameters:
+            parameter.grad = None
+        gradient_G = self.root.of_gradient(torch.stack(gradients)).float()
+        for change, gradient in zip(self.changes, gradient_G.unbind(), strict=True):
+            change.grad = gradient
+
+    def publish(self) -> None:
+        """Write the parameters' new values."""
+        dtype = self.origin_G.dtype
+        new_G = (self.origin_G.float() + self.root.of_change(self.change_G, dtype).float()).to(dtype)
+        for parameter, new in zip(self.parameters, new_G.unbind(), strict=True):
+            parameter.copy_(new)
+
+
+def _of_one_shape(parameters: list[nn.Parameter], roots: Mapping[Tensor, Roots]) -> list[list[nn.Parameter]]:
+    """Parameters of one shape with roots on the same sides, together up to `TOGETHER` numbers."""
+    open_groups: dict[tuple[Any, ...], list[nn.Parameter]] = {}
+    groups = []
+    for parameter in parameters:
+        has = tuple(side is not None for side in roots.get(parameter, Roots(None, None)))
+        kind = (parameter.shape, parameter.dtype, parameter.device, has)
+        group = open_groups.get(kind)
+        if group is None or (len(group) + 1) * parameter.numel() > TOGETHER:
+            group = open_groups[kind] = []
+            groups.append(group)
+        group.append(parameter)
+    return groups
+
+
 def _optimizers(masters: list[Tensor], config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """Fused AdamW (Loshchilov and Hutter 2019); or Muon (Jordan et al. 2024) for matrices, AdamW for the rest.
 
@@ -103,12 +142,13 @@ def _optimizers(masters: list[Tensor], config: OptimizerConfig) -> list[torch.op
     is given its rate.
     """
     muon = config.optimizer == "muon"
+    matrices = [m for m in masters if muon and m.ndim == 2]
     rest = [m for m in masters if not muon or m.ndim != 2]
     found: list[torch.optim.Optimizer] = []
-    if muon:
+    if matrices:
         found.append(
             torch.optim.Muon(
-                [m for m in masters if m.ndim == 2],
+                matrices,
                 lr=0.0,
                 weight_decay=config.weight_decay,
                 adjust_lr_fn="match_rms_adamw",

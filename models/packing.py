@@ -29,6 +29,10 @@ class PackedRows:
     segments_BL: Tensor
     loss_N: Tensor
 
+    def to(self, device: torch.device) -> "PackedRows":
+        """The same on another device."""
+        return PackedRows(*(part.to(device) for part in vars(self).values()))
+
     def attention_mask(self, dtype: torch.dtype) -> Tensor:
         """Additive mask [B, 1, L, L]: 0 where a query may look, the lowest number of `dtype` elsewhere."""
         length = self.ids_BL.shape[1]

@@ -53,7 +53,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     probed = Leak([p.question for entry in history for p in entry.experience.probes])
     lessons = [s for s in remembered if s.origin != UNRELATED and not probed.holds(s.question)]  # a probe came later
     kept = without_superseded(lessons, new)
-    student = model.load(ws.weights(parent))
+    student = model.load(ws.weights(parent), fused_kernels=not config.compiled)
     replay = STRATEGIES[config.retention](kept, student, matrix_VD)
     log.info(
         "integrate %s: %d new sentences, %d of %d replayed, %d unrelated, %d near misses",

@@ -18,7 +18,7 @@ CONTEXTS = ["Mara Holt runs the mill.", None, "It opens at 9.", "x" * 100, None]
 
 
 def by_transformers(lm: LanguageModel, prompt: list[int], tokens: int) -> str:
-    ids = torch.tensor([prompt])
+    ids = torch.tensor([prompt], device=lm.device)
     out = lm.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens)
     return lm.tokenizer.decode(out[0, len(prompt) :], skip_special_tokens=True).strip()
 
@@ -50,7 +50,7 @@ def test_an_answer_stops_where_its_turn_ends(lm: LanguageModel) -> None:
     with torch.no_grad():
         lm.output_matrix_VD.zero_()
         lm.output_matrix_VD[50] = 1.0  # wins where the states' sum is positive, ties at 0 (token 0) elsewhere
-        states = [lm.hidden_BLD(input_ids=torch.tensor([p]))[0, -1].sum().item() for p in prompts]
+        states = [lm.hidden_BLD(input_ids=torch.tensor([p], device=lm.device))[0, -1].sum().item() for p in prompts]
         lm.output_matrix_VD[50] = 0.0
         lm.output_matrix_VD[lm.tokenizer.eos_token_id] = 1.0
         lm.output_matrix_VD[50] = -1.0
@@ -108,7 +108,7 @@ def test_log_likelihoods_are_those_of_a_plain_forward_run(lm: LanguageModel) -> 
     for value, question, context, gold in zip(mine, QUESTIONS, CONTEXTS, golds, strict=True):
         prompt, target = prompt_ids(lm.tokenizer, question, context), answer_ids(lm.tokenizer, gold)[:-1]
         with torch.no_grad():
-            logp_LV = lm.model(input_ids=torch.tensor([[*prompt, *target]])).logits[0].log_softmax(-1)
+            logp_LV = lm.model(input_ids=torch.tensor([[*prompt, *target]], device=lm.device)).logits[0].log_softmax(-1)
         wanted = logp_LV[range(len(prompt) - 1, len(prompt) + len(target) - 1), target].mean().item()
         assert value == pytest.approx(wanted, abs=1e-5)
         assert value < 0

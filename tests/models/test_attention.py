@@ -19,8 +19,9 @@ def lm(tiny_model: Path) -> model.LanguageModel:
 @torch.no_grad()
 def test_padded_rows_come_out_as_with_the_library_s_own_attention(lm: model.LanguageModel, tiny_model: Path) -> None:
     reference = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="eager")
-    ids_BL = torch.arange(5, 29).view(3, 8)
-    seen_BL = torch.tensor([[1] * 8, [1] * 5 + [0] * 3, [0, 0] + [1] * 6])
+    reference.to(lm.device)
+    ids_BL = torch.arange(5, 29, device=lm.device).view(3, 8)
+    seen_BL = torch.tensor([[1] * 8, [1] * 5 + [0] * 3, [0, 0] + [1] * 6], device=lm.device)
     inputs = {"input_ids": ids_BL, "attention_mask": seen_BL, "position_ids": (seen_BL.cumsum(-1) - 1).clamp_min(0)}
     ours_BLD, theirs_BLD = lm.hidden_BLD(**inputs), reference.model(**inputs).last_hidden_state
     assert torch.allclose(ours_BLD[seen_BL.bool()], theirs_BLD[seen_BL.bool()], atol=1e-5)
@@ -28,12 +29,12 @@ def test_padded_rows_come_out_as_with_the_library_s_own_attention(lm: model.Lang
 
 @torch.no_grad()
 def test_a_prefix_read_in_common_is_as_good_as_one_run_in_every_row(lm: model.LanguageModel) -> None:
-    tails_BL = torch.arange(20, 32).view(4, 3)
-    whole_BL = torch.cat([torch.tensor([7, 8, 9, 10, 11]).expand(4, -1), tails_BL], dim=-1)
+    tails_BL = torch.arange(20, 32, device=lm.device).view(4, 3)
+    whole_BL = torch.cat([torch.arange(7, 12, device=lm.device).expand(4, -1), tails_BL], dim=-1)
     whole_BLD = lm.hidden_BLD(input_ids=whole_BL, use_cache=False)
     tail_BLD = lm.hidden_BLD(
         input_ids=tails_BL,
-        position_ids=torch.arange(5, 8).expand(4, -1),
+        position_ids=torch.arange(5, 8, device=lm.device).expand(4, -1),
         prefix=read_prefix(lm, whole_BL.tolist()),
         use_cache=False,
     )
@@ -49,6 +50,11 @@ def test_a_long_row_comes_out_the_same_by_the_kernel_that_keeps_no_scores() -> N
     short, _ = grouped_attention(torch.nn.Module(), query[:, :, :64], key[:, :, :64], value[:, :, :64],
                                  mask[:, :, :64, :64], scaling=0.3)  # fmt: skip
     assert torch.allclose(long[:, :64], short, atol=1e-5)
+
+
+def test_on_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_seconds", None)
+    assert attention.fused_is_faster(torch.device("cuda"), torch.bfloat16)
 
 
 @pytest.mark.parametrize("fused", [True, False])

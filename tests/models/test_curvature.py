@@ -28,7 +28,7 @@ def inputs_of(lm: LanguageModel, layer: nn.Module, sentences: Sequence[TargetSen
     found: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0][0, shared:].detach()))
     for s in sentences:
-        lm.hidden_BLD(input_ids=torch.tensor([[*s.prompt, *s.answer[:-1]]]))
+        lm.hidden_BLD(input_ids=torch.tensor([[*s.prompt, *s.answer[:-1]]], device=lm.device))
     handle.remove()
     return torch.cat(found)
 
@@ -42,10 +42,10 @@ def test_the_right_root_makes_all_directions_of_what_a_layer_reads_alike(
     assert right_DD is not None
     x_ND = inputs_of(lm, layer, unrelated).double()
     a_DD = x_ND.T @ x_ND
-    a_DD = a_DD / a_DD.diagonal().mean() + DAMPING * torch.eye(len(a_DD))
+    a_DD = a_DD / a_DD.diagonal().mean() + DAMPING * torch.eye(len(a_DD), device=lm.device)
     white_DD = right_DD.double() @ a_DD @ right_DD.double().T
     scale = white_DD.diagonal().mean()
-    torch.testing.assert_close(white_DD / scale, torch.eye(len(a_DD)).double(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(white_DD / scale, torch.eye(len(a_DD)).to(a_DD), atol=2e-3, rtol=0)
     assert right_DD.square().sum(-1).mean().item() == pytest.approx(1, rel=1e-5)
 
 
@@ -62,11 +62,11 @@ def test_the_left_root_makes_what_unrelated_text_asks_of_the_outputs_alike(
 
     monkeypatch.setattr(curvature, "_inverse_root", heard)
     found = measured(lm, unrelated)
-    factors = [total / total.diagonal().mean() + DAMPING * torch.eye(len(total)) for total in asked.values()]
+    factors = [total / total.diagonal().mean() + DAMPING * torch.eye(len(total)).to(total) for total in asked.values()]
     for root in found.values():
         assert root.left_OO is not None
         alike = [root.left_OO.T @ g @ root.left_OO for g in factors if len(g) == len(root.left_OO)]
-        errors = [(m / m.diagonal().mean() - torch.eye(len(m))).abs().max() for m in alike]
+        errors = [(m / m.diagonal().mean() - torch.eye(len(m)).to(m)).abs().max() for m in alike]
         assert min(errors) < 2e-3
 
 
@@ -98,7 +98,7 @@ def test_a_change_of_equal_size_disturbs_unrelated_text_less_in_these_coordinate
     layer = lm.model.base_model.layers[0].self_attn.o_proj
     root = measured(lm, sentences)[layer]
     x_ND = inputs_of(lm, layer, sentences)
-    change_OD = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0))
+    change_OD = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0)).to(lm.device)
     moved = root._replace(left_OO=None).of_change(change_OD, torch.float32)
     plain, spared = ((x_ND @ m.T).square().mean() / m.square().mean() for m in (change_OD, moved))
     assert spared < 0.5 * plain

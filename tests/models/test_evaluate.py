@@ -70,11 +70,13 @@ def test_unrelated_text_of_base_and_of_a_moved_model(lm: LanguageModel, unrelate
     nll: list[float] = []
     for s in unrelated:
         with torch.no_grad():
-            logp_LV = lm.model(input_ids=torch.tensor([[*s.prompt, *s.answer]])).logits[0].log_softmax(-1)
+            ids = torch.tensor([[*s.prompt, *s.answer]], device=lm.device)
+            logp_LV = lm.model(input_ids=ids).logits[0].log_softmax(-1)
         nll += [-logp_LV[len(s.prompt) - 1 + t, token].item() for t, token in enumerate(s.answer)]
     assert still["perplexity"] == pytest.approx(math.exp(sum(nll) / len(nll)), rel=1e-4)
     with torch.no_grad():
-        lm.output_matrix_VD.add_(0.05 * torch.randn(base_VD.shape, generator=torch.Generator().manual_seed(0)))
+        noise_VD = torch.randn(base_VD.shape, generator=torch.Generator().manual_seed(0))
+        lm.output_matrix_VD.add_(0.05 * noise_VD.to(lm.device))
     assert unrelated_text(lm, base_VD, unrelated)["kl_from_base"] > 1e-4
 
 

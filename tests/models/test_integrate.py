@@ -160,7 +160,7 @@ def test_it_learns_what_the_teacher_read(fresh: Opener, lm: LanguageModel, unrel
     def likelihood(model: LanguageModel) -> float:
         return torch.cat(token_log_probabilities(model, [s.prompt for s in new], [s.answer for s in new])).mean().item()
 
-    logits_NV = torch.cat([s.states_TD for s in new]) @ matrix_VD.T
+    logits_NV = torch.cat([s.states_TD for s in new]) @ matrix_VD.T.cpu()
     tokens_N = torch.tensor([t for s in new for t in s.answer])
     open_book = logits_NV.log_softmax(-1)[range(len(tokens_N)), tokens_N].mean().item()
     before = likelihood(lm)

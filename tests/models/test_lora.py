@@ -45,7 +45,7 @@ def test_values_and_gradients_are_those_of_peft(bias: bool) -> None:
 
 
 def test_merged_and_taken_out_the_model_says_the_same(lm: LanguageModel, adapted: Any) -> None:
-    ids_BL = torch.tensor([[5, 6, 7, 8]])
+    ids_BL = torch.tensor([[5, 6, 7, 8]], device=lm.device)
     with torch.no_grad():
         with_adapters = lm.hidden_BLD(input_ids=ids_BL)
         with adapted.disable_adapter():

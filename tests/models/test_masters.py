@@ -1,8 +1,11 @@
 """Master weights: small steps add up, and roots turn gradients and changes, not where a parameter began."""
 
+from typing import Literal
+
 import pytest
 import torch
 
+from models import masters
 from models.curvature import Roots
 from models.masters import MasterWeights, OptimizerConfig
 
@@ -21,6 +24,47 @@ def test_steps_too_small_for_bfloat16_add_up() -> None:
     assert step() == 1.0
     assert [step() for _ in range(11)][-1] == pytest.approx(1 - 12 * 5e-4, abs=2**-8)
     assert parameter[0].item() < 1.0
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_parameters_of_one_shape_learn_together_as_each_alone(
+    optimizer: Literal["adamw", "muon"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(update={"optimizer": optimizer, "clip_norm": 1e9})
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    starts = [drawn(3, 4), drawn(3, 4), drawn(4, 4), drawn(3, 4), drawn(3, 4), drawn(5)]
+    gradients = [[drawn(*start.shape) for start in starts] for _ in range(3)]
+    lefts, rights = [drawn(3, 3) for _ in starts], [drawn(4, 4) for _ in starts]
+    roots = [Roots(lefts[0], None), Roots(lefts[1], None), Roots(None, rights[2]), Roots(lefts[3], rights[3])]
+    roots += [Roots(None, None)] * 2
+
+    def learnt(together: list[int]) -> list[torch.Tensor]:
+        parameters = [torch.nn.Parameter(starts[i].clone()) for i in together]
+        weights = MasterWeights(parameters, config, {p: roots[i] for p, i in zip(parameters, together, strict=True)})
+        for step in gradients:
+            for parameter, i in zip(parameters, together, strict=True):
+                parameter.grad = step[i].clone()
+            weights.step(1e-2)
+        return [parameter.detach() for parameter in parameters]
+
+    alone = [learnt([i])[0] for i in range(len(starts))]
+    for most in (1, 24, 2**24):  # numbers in a group
+        monkeypatch.setattr(masters, "TOGETHER", most)
+        torch.testing.assert_close(learnt([*range(len(starts))]), alone, atol=1e-6, rtol=1e-5)
+    assert not any(torch.equal(a, start) for a, start in zip(alone, starts, strict=True))
+
+
+def test_what_no_gradient_reaches_stays() -> None:
+    used, unused = (torch.nn.Parameter(torch.ones(4)) for _ in range(2))
+    weights = MasterWeights([used, unused], CONFIG)
+    used.grad = torch.ones(4)
+    weights.step(1e-2)
+    assert used.max() < 1
+    assert torch.equal(unused, torch.ones(4))
 
 
 def test_a_parameter_is_its_origin_and_the_change_between_its_roots() -> None:

@@ -19,7 +19,7 @@ def test_what_is_saved_loads_with_transformers_alone(lm: LanguageModel, tmp_path
     save(lm.model, lm.tokenizer, tmp_path / "weights", dtype=dtype)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "weights", dtype=dtype)
     assert {n: p.shape for n, p in theirs.named_parameters()} == {n: p.shape for n, p in wanted.items()}
-    assert all(torch.equal(p, wanted[name]) for name, p in theirs.named_parameters())
+    assert all(torch.equal(p, wanted[name].cpu()) for name, p in theirs.named_parameters())
     assert AutoTokenizer.from_pretrained(tmp_path / "weights").chat_template == lm.tokenizer.chat_template
     assert json.loads((tmp_path / "weights" / "config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
     assert not [p for p in (tmp_path / "weights").iterdir() if p.suffix in (".bin", ".pt", ".pkl")]
@@ -36,8 +36,8 @@ def test_saved_models_answer_greedily_by_themselves(lm: LanguageModel, tmp_path:
     lm.model.generation_config.do_sample = True
     lm.model.generation_config.temperature = 5.0
     save(lm.model, lm.tokenizer, tmp_path / "weights", dtype=torch.float32)
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "weights", dtype=torch.float32)
-    ids = lm.tokenizer("Who?", return_tensors="pt").input_ids
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "weights", dtype=torch.float32).to(lm.device)
+    ids = lm.tokenizer("Who?", return_tensors="pt").input_ids.to(lm.device)
     assert not theirs.generation_config.do_sample
     assert theirs.generation_config.eos_token_id == lm.tokenizer.eos_token_id
     assert torch.equal(theirs.generate(ids, max_new_tokens=8), theirs.generate(ids, max_new_tokens=8))
@@ -77,7 +77,7 @@ def lm_with_padding(lm: LanguageModel) -> LanguageModel:
 
 
 def test_hidden_states_times_the_output_matrix_are_the_logits(lm: LanguageModel) -> None:
-    ids = torch.tensor([[5, 6, 7, 8]])
+    ids = torch.tensor([[5, 6, 7, 8]], device=lm.device)
     with torch.no_grad():
         mine = lm.hidden_BLD(input_ids=ids) @ lm.output_matrix_VD.T
         assert torch.allclose(mine, lm.model(input_ids=ids).logits, atol=1e-5)

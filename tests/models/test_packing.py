@@ -28,6 +28,7 @@ def loss_and_gradients(
     kl: list[float] = []
     for group in groups:
         packed = pack([(s.prompt, s.answer) for s in group], row_tokens=row_tokens, pad=lm.tokenizer.pad_token_id)
+        packed = packed.to(lm.device)
         hidden_BLD = lm.hidden_BLD(
             input_ids=packed.ids_BL,
             position_ids=packed.positions_BL,
@@ -41,15 +42,15 @@ def loss_and_gradients(
 
 
 def kl_loss(lm: LanguageModel, states_ND: Tensor, group: Sequence[TargetSentence]) -> tuple[Tensor, Tensor]:
-    tokens = torch.tensor([t for s in group for t in s.answer])
+    tokens = torch.tensor([t for s in group for t in s.answer], device=lm.device)
     return kl_from_states(
         states_ND,
         lm.output_matrix_VD,
-        torch.cat([s.states_TD for s in group]),
+        torch.cat([s.states_TD for s in group]).to(lm.device),
         lm.output_matrix_VD.detach(),
         token_N=tokens,
-        written_N=torch.zeros(len(tokens)),
-        weight_N=torch.ones(len(tokens)),
+        written_N=torch.zeros(len(tokens), device=lm.device),
+        weight_N=torch.ones(len(tokens), device=lm.device),
     )
 
 
@@ -58,7 +59,8 @@ def one_by_one(lm: LanguageModel, taught: Sequence[TargetSentence]) -> tuple[lis
     lm.model.zero_grad()
     kl: list[float] = []
     for s in taught:
-        hidden_LD = lm.hidden_BLD(input_ids=torch.tensor([[*s.prompt, *s.answer]]), use_cache=False)[0]
+        ids = torch.tensor([[*s.prompt, *s.answer]], device=lm.device)
+        hidden_LD = lm.hidden_BLD(input_ids=ids, use_cache=False)[0]
         total, kl_N = kl_loss(lm, hidden_LD[len(s.prompt) - 1 : -1], [s])
         total.backward()
         kl += kl_N.tolist()

@@ -21,12 +21,12 @@ PAIRS = [
 
 def alone(lm: LanguageModel, prompt: Sequence[int], answer: Sequence[int]) -> tuple[Tensor, Tensor]:
     """States and logits before each answer token of one sequence."""
-    ids = torch.tensor([[*prompt, *answer]])
+    ids = torch.tensor([[*prompt, *answer]], device=lm.device)
     with torch.no_grad():
         states_LD = lm.hidden_BLD(input_ids=ids, use_cache=False)[0]
         logits_LV = lm.model(input_ids=ids, use_cache=False).logits[0]
     here = slice(len(prompt) - 1, len(prompt) - 1 + len(answer))
-    return states_LD[here], logits_LV[here]
+    return states_LD[here].cpu(), logits_LV[here].cpu()
 
 
 @pytest.mark.parametrize("context", [CONTEXT, None])
@@ -39,7 +39,7 @@ def test_cached_states_are_the_live_ones(lm: LanguageModel, context: str | None,
         assert sentence.prompt == tuple(prompt_ids(lm.tokenizer, question))  # the student's: no context
         states_TD, logits_TV = alone(lm, prompt_ids(lm.tokenizer, question, context), sentence.answer)
         assert torch.allclose(sentence.states_TD, states_TD, atol=1e-5)
-        again_TV = (sentence.states_TD @ lm.output_matrix_VD.T).softmax(-1)
+        again_TV = (sentence.states_TD @ lm.output_matrix_VD.T.cpu()).softmax(-1)
         assert torch.allclose(again_TV, logits_TV.softmax(-1), atol=1e-5)
 
 
