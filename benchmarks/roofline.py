@@ -60,7 +60,8 @@ def _profiled(
     seed: int,
 ) -> tuple[int, float, float]:
     """(steps counted, seconds in products, seconds in all) of the steps after the first `WARM_UP`."""
-    watched = profile(activities=[ProfilerActivity.CPU])
+    is_gpu = student.device.type == "cuda"
+    watched = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_gpu else [])])
     times: list[float] = []
 
     def on_step(row: dict[str, float]) -> None:
@@ -72,7 +73,11 @@ def _profiled(
             watched.stop()
 
     integrate(student, teacher.output_matrix_VD.detach(), groups, config, seed=seed, on_step=on_step)
-    spent = sum(event.self_cpu_time_total for event in watched.key_averages() if event.key in PRODUCTS)
+    spent = sum(
+        event.self_device_time_total if is_gpu else event.self_cpu_time_total
+        for event in watched.key_averages()
+        if event.key in PRODUCTS
+    )
     return len(times) - WARM_UP, spent / 1e6, times[-1] - times[WARM_UP - 1]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from models import attention
 from models.evaluate import EvaluateConfig, Question, answer_probes, mean_scores
 from models.model import LanguageModel
@@ -77,7 +79,7 @@ class Watch:
             kl: mean KL(teacher || student) of the last step, in nats per token.
         """
         seconds = self.clock.seconds
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
+        memory = peak_memory(lm.device)
         self._measure(lm)
         cells = (tokens, seconds, taught, tokens / seconds, memory, kl, self.curve[-1][1])
         return dict(zip(FIGURES, cells, strict=True)) | {"curve": self.curve}
@@ -86,6 +88,13 @@ class Watch:
         seconds = self.clock.seconds
         with self.clock.stopped():
             self.curve.append((seconds, containment(lm, self._questions)))
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most that this process has held so far, in GB: on a GPU the tensors there, else all of it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
 
 
 def containment(lm: LanguageModel, questions: Sequence[Question]) -> float | None:
