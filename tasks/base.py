@@ -20,7 +20,7 @@ from models.answers import answer
 from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
 from models.files import write_json, written_aside
 from models.memory import UNRELATED, save_sentences
-from models.metrics import normalise
+from models.synthesize import Leak
 from models.teacher import TargetSentence, target_sentences
 from models.unrelated import user_turns
 from tasks.bundle import general_facts, unrelated_prompts
@@ -59,10 +59,10 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     write_json(folder / "provenance.json", {"version": BASE, "parent": None, "model": config.model})
     log.info("base: %s, %d million parameters", config.model, round(lm.model.num_parameters() / 1e6))
 
-    facts = {normalise(question) for question, _ in general_facts()}
+    asked_later = Leak([question for question, _ in general_facts()])
     given = _prompts(ws, config)
     own = user_turns(lm, config.unrelated_samples, seed=seed, batch_size=evaluate.batch_size)
-    prompts = [p for p in (*given, *own) if normalise(p) not in facts]
+    prompts = [p for p in (*given, *own) if not asked_later.holds(p)]
     unrelated = _unrelated(lm, prompts, config, evaluate)
     held_out = unrelated[3::4]
     save_sentences(ws.memory(BASE), [s for i, s in enumerate(unrelated) if i % 4 != 3])
