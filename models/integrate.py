@@ -88,7 +88,7 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         gt=0,
         description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
     )
-    unrelated_batch: int = Field(8, ge=0, description="unrelated sentences a step")
+    unrelated_batch: int = Field(16, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
     )
