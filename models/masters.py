@@ -65,6 +65,7 @@ class MasterWeights:
             for options in optimizer.param_groups:
                 options["lr"] = learning_rate
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self._publish()
         return norm.item()
 

@@ -65,6 +65,7 @@ def test_what_no_gradient_reaches_stays() -> None:
     weights.step(1e-2)
     assert used.max() < 1
     assert torch.equal(unused, torch.ones(4))
+    assert all(change.grad is None for change in weights.changes)  # nothing is kept through the next pass
 
 
 def test_a_parameter_is_its_origin_and_the_change_between_its_roots() -> None:
