@@ -140,10 +140,10 @@ def main() -> None:
 
 def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[str], seed: int) -> None:
     """Print a row for the open book, the base, and each of `methods`."""
-    base = model.load(ws.weights(BASE))
+    settings = section(ws, "integrate", IntegrateConfig)
+    base = model.load(ws.weights(BASE), fused_kernels=not settings.compiled)
     unrelated, held_out = load_sentences(ws.memory(BASE)), load_sentences(ws.evaluation(BASE) / "unrelated")
     pairs = _pairs(ws, base, experiences, seed)
-    settings = section(ws, "integrate", IntegrateConfig)
     lesson = Lesson(base, experiences, pairs, unrelated, settings)
     config = section(ws, "evaluate", EvaluateConfig)
     probes = probes_of(experiences)
@@ -171,7 +171,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
     row("open book", base, opened, "-")
     row("base, closed book", base, before, "-")
     for name in methods:
-        student, started = model.load(ws.weights(BASE)), time.monotonic()
+        student, started = model.load(ws.weights(BASE), fused_kernels=not settings.compiled), time.monotonic()
         groups, own, rollouts = METHODS[name](lesson)
         integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, rollouts=rollouts)
         seconds = time.monotonic() - started

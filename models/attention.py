@@ -91,9 +91,9 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
     kernel in float32 (measured: docs/LOG.md). On a GPU the kernel is taken unmeasured: it keeps no scores, and the
     first calls, which choose a kernel, would decide.
     """
-    kind = (device.type, dtype)
     if device.type != "cpu":
         return True
+    kind = (device.type, dtype)
     if kind not in _measured:
         _measured[kind] = False  # what is measured below takes the plain way first
         plain = _seconds(device, dtype)

@@ -50,7 +50,8 @@ class MasterWeights:
         config: OptimizerConfig,
         roots: Mapping[Tensor, Roots] | None = None,
     ) -> None:
-        self._groups = [_Group(together, roots or {}) for together in _of_one_shape(parameters, roots or {})]
+        roots = roots or {}
+        self._groups = [_Group(together, roots) for together in _of_one_shape(parameters, roots)]
         self.changes = [change for group in self._groups for change in group.changes]
         self.clip_norm = config.clip_norm
         self.optimizers = _optimizers(self.changes, config)

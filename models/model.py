@@ -57,8 +57,8 @@ def load(
     """Load a model by hub name or folder, in evaluation mode.
 
     `dtype` defaults to `fast_dtype(device)`. `fused_kernels` of Liger are used on a GPU where they are installed;
-    torch.compile cannot read them, so a model that is to be compiled goes without. Raises ValueError where nothing can
-    be loaded from there.
+    torch.compile cannot read them, so where a model is to be compiled, all that the process loads go without (Liger
+    changes the classes that later models are made of). Raises ValueError where nothing can be loaded from there.
     """
     device = device or best_device()
     try:

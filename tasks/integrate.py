@@ -36,7 +36,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
     """Write weights, memory and the training log of `batch`. Same inputs, same machine: the same bytes."""
     experiences = read_records(ws.validated(batch) / "experiences.jsonl", Experience)
     pairs = read_records(ws.qa(batch) / "pairs.jsonl", QAPair)
-    teacher = model.load(ws.weights(BASE))
+    teacher = model.load(ws.weights(BASE), fused_kernels=not config.compiled)
     matrix_VD = teacher.output_matrix_VD.detach()
     scratch, fingerprint = ws.work(batch), _fingerprint(ws, batch, parent, config, seed)
     near = near_misses(teacher, pairs, batch) if config.locality_batch else []
