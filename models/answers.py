@@ -22,15 +22,15 @@ def generate(
     *,
     max_new_tokens: int = 48,
     batch_size: int = 32,
-    temperature: float | Sequence[float] = 0.0,
+    temperature: float = 0.0,
     generator: torch.Generator | None = None,
     stops: frozenset[int] = frozenset(),
     report: Report | None = None,
 ) -> list[str]:
     """Continue each prompt until the end of the turn; greedy at temperature 0, else sampled with `generator`.
 
-    One temperature for all, or one a prompt. A text also ends after a token of `stops`. What all prompts begin with
-    is run once. Prompts of like length run together, padded on the left; a row whose text has ended leaves the batch.
+    A text also ends after a token of `stops`. What all prompts begin with is run once. Prompts of like length run
+    together, padded on the left; a row whose text has ended leaves the batch.
     `report(done, total)` is called after each batch.
     """
     texts = [""] * len(prompts)
@@ -38,16 +38,12 @@ def generate(
         return texts
     prefix = read_prefix(lm, prompts)
     shared = prefix.length if prefix else 0
-    heats = [temperature] * len(prompts) if isinstance(temperature, int | float) else temperature
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     for start in range(0, len(prompts), batch_size):
         rows = by_length[start : start + batch_size]
         tails = [prompts[i][shared:] for i in rows]
-        for i, ids in zip(
-            rows,
-            _continue(lm, tails, prefix, max_new_tokens, [heats[i] for i in rows], generator, stops),
-            strict=True,
-        ):
+        ends = _continue(lm, tails, prefix, max_new_tokens, temperature, generator, stops)
+        for i, ids in zip(rows, ends, strict=True):
             text = lm.tokenizer.decode(ids, skip_special_tokens=True)
             assert isinstance(text, str)
             texts[i] = text.strip()
@@ -61,11 +57,10 @@ def _continue(
     tails: Sequence[Sequence[int]],
     prefix: Prefix | None,
     max_new_tokens: int,
-    temperatures: Sequence[float],
+    temperature: float,
     generator: torch.Generator | None,
     stops: frozenset[int],
 ) -> list[list[int]]:
-    heat_B = torch.tensor(temperatures, dtype=torch.float32, device=lm.device)
     longest = max(len(t) for t in tails)
     ids_BL = torch.full((len(tails), longest), lm.tokenizer.pad_token_id)
     seen_BL = torch.zeros(len(tails), longest, dtype=torch.long)
@@ -88,11 +83,7 @@ def _continue(
             use_cache=True,
         )
         logits_BV = (hidden_BLD[:, -1] @ lm.output_matrix_VD.T).float()
-        next_B = logits_BV.argmax(-1)
-        warm_B = heat_B > 0
-        if warm_B.any():
-            probability_BV = (logits_BV[warm_B] / heat_B[warm_B, None]).softmax(-1)
-            next_B[warm_B] = drawn(probability_BV, generator)
+        next_B = drawn((logits_BV / temperature).softmax(-1), generator) if temperature else logits_BV.argmax(-1)
         for row, token in zip(rows, next_B.tolist(), strict=True):
             if row not in alive:
                 continue
@@ -111,7 +102,6 @@ def _continue(
             kept_B = torch.tensor(kept, device=lm.device)
             cache.batch_select_indices(kept_B)
             ids_BL, seen_BL, positions_BL = ids_BL[kept_B], seen_BL[kept_B], positions_BL[kept_B]
-            heat_B = heat_B[kept_B]
     return written
 
 

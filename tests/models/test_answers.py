@@ -86,16 +86,6 @@ def test_what_is_drawn_has_its_probability() -> None:
     assert set(found_N[1::2].tolist()) == {1}
 
 
-def test_each_prompt_can_have_its_own_temperature(lm: LanguageModel) -> None:
-    prompts = [prompt_ids(lm.tokenizer, f"Question {i}?") for i in range(4)]
-    greedy = generate(lm, prompts, max_new_tokens=8)
-    generator = torch.Generator().manual_seed(0)
-    mixed = generate(lm, prompts, max_new_tokens=8, temperature=[0, 5.0, 0, 5.0], generator=generator)
-    assert mixed[0::2] == greedy[0::2]
-    assert mixed[1] != greedy[1]
-    assert mixed[3] != greedy[3]
-
-
 def test_progress_is_reported_up_to_the_end(lm: LanguageModel) -> None:
     told: list[tuple[int, int]] = []
     answer(lm, QUESTIONS, max_new_tokens=2, batch_size=2, report=lambda done, total: told.append((done, total)))
