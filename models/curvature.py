@@ -61,18 +61,21 @@ def roots(
     tokens: int,
     row_tokens: int,
 ) -> dict[nn.Module, Roots]:
-    """For each of `layers`, linear ones in which something learns, its roots over the first `tokens` of `sentences`.
+    """For each of `layers`, linear ones in which something learns, its roots over some `tokens` of `sentences`.
 
-    Some layer's parameters must require gradients; theirs are cleared.
+    Sentences and the tokens whose gradients are taken are drawn with `seed`. Some layer's parameters must require
+    gradients; theirs are cleared.
     """
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
     same: dict[nn.Module, nn.Module] = {}  # layers that read what another one reads
     generator = torch.Generator(lm.device).manual_seed(seed)
     seen = 0
-    for start in range(0, len(sentences), 32):
+    order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed)).tolist()
+    sample = [sentences[i] for i in order]
+    for start in range(0, len(sample), 32):
         packed = pack(
-            [(s.prompt, s.answer) for s in sentences[start : start + 32]],
+            [(s.prompt, s.answer) for s in sample[start : start + 32]],
             row_tokens=row_tokens,
             pad=lm.tokenizer.pad_token_id,
         ).to(lm.device)

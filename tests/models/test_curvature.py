@@ -70,6 +70,18 @@ def test_the_left_root_makes_what_unrelated_text_asks_of_the_outputs_alike(
         assert min(errors) < 2e-3
 
 
+def test_which_sentences_are_measured_is_drawn_from_all(lm: LanguageModel) -> None:
+    texts = [(f"What is {n}?", f"{n} is a number.") for n in range(64)]
+    sentences = target_sentences(lm, None, texts, origin="unrelated")
+    layers = linear_layers(lm)
+    few = [
+        curvature.roots(lm, given, layers, seed=seed, tokens=1, row_tokens=64)[layers[0]].right_DD
+        for given, seed in ((sentences, 0), (sentences, 0), (sentences, 1), (sentences[:32], 0))
+    ]
+    torch.testing.assert_close(few[0], few[1], atol=0, rtol=0)
+    assert not any(torch.allclose(few[0], other, atol=1e-3) for other in few[2:])
+
+
 def test_layers_that_read_the_same_share_a_root_and_others_do_not(
     lm: LanguageModel, unrelated: list[TargetSentence]
 ) -> None:
@@ -85,7 +97,9 @@ def test_the_seed_decides_and_nothing_is_left_behind(lm: LanguageModel, unrelate
     a, b, c = measured(lm, unrelated), measured(lm, unrelated), measured(lm, unrelated, seed=1)
     layer = linear_layers(lm)[0]
     assert torch.equal(a[layer].left_OO, b[layer].left_OO)  # type: ignore[arg-type]
-    assert torch.equal(a[layer].right_DD, c[layer].right_DD)  # type: ignore[arg-type]
+    torch.testing.assert_close(
+        a[layer].right_DD, c[layer].right_DD, atol=1e-4, rtol=0
+    )  # all is measured, in another order
     assert not torch.equal(a[layer].left_OO, c[layer].left_OO)  # type: ignore[arg-type]
     assert all(p.grad is None for p in lm.model.parameters())
     assert all(torch.equal(p, q) for p, q in zip(lm.model.parameters(), before, strict=True))
