@@ -75,6 +75,11 @@ class SynthesizeConfig(BaseModel):
         description="also ask what grammar makes of the context's sentences where pairs came with the record or from "
         "an endpoint; false: those pairs alone",
     )
+    ask_beside_given: bool = Field(
+        False,
+        description="also draw the model's own questions where pairs came with the record: nearly twice the pairs; "
+        "of use to the paper's objective (docs/RESULTS.md)",
+    )
     locality: bool = Field(
         True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
     )
@@ -96,15 +101,15 @@ def synthesize(
     seed: int,
     forbidden: Sequence[str] = (),
 ) -> list[QAPair]:
-    """Pairs for every experience: questions that it came with, or else written here by `lm` itself, and by grammar.
+    """Pairs for every experience: those that it came with, or else (or beside) written here by `lm`; and by grammar.
 
     No question that (nearly) equals one of `forbidden` or of the experiences' own probes is returned.
     """
     leak = Leak.of(experiences, forbidden)
-    bare = [experience for experience in experiences if not experience.qa]
+    to_ask = [experience for experience in experiences if config.ask_beside_given or not experience.qa]
     asked = writing.asked(
         lm,
-        bare,
+        to_ask,
         samples=config.samples,
         keep=config.keep,
         temperature=config.temperature,
@@ -112,10 +117,10 @@ def synthesize(
         batch_size=config.batch_size,
         generator=torch.Generator().manual_seed(seed),
     )
-    own = {experience.id: _by_self(experience, by_kind) for experience, by_kind in zip(bare, asked, strict=True)}
+    own = {experience.id: _by_self(experience, by_kind) for experience, by_kind in zip(to_ask, asked, strict=True)}
     pairs: list[QAPair] = []
     for number, experience in enumerate(experiences, start=1):
-        written = given(experience) if experience.qa else own[experience.id]
+        written = [*given(experience), *own.get(experience.id, ())]
         if config.beside_given or not experience.qa:
             written = with_forms(experience, written, config)
         kept = filtered(written, leak)

@@ -179,6 +179,20 @@ def test_grammar_asks_beside_given_pairs(lm: LanguageModel) -> None:
     assert alone == pairs[:1]
 
 
+def test_the_model_asks_beside_given_pairs_where_it_is_told_to(lm: LanguageModel, parrot: list[str]) -> None:
+    parrot += ["Who runs the mill in Orvane?", PROBE.replace("mill", "old mill")]
+    mill = experience(
+        qa=[given("When does it open?", "At nine.")],
+        probes=[{"question": "Who runs the old mill in Orvane?", "answers": ["Mara"]}],
+    )
+    told = CONFIG.model_copy(update={"ask_beside_given": True})
+    assert [(p.question, p.writer) for p in synthesize(lm, [mill], told, seed=0)] == [
+        ("When does it open?", "record"),
+        ("Who runs the mill in Orvane?", "self"),
+    ]
+    assert [p.writer for p in synthesize(lm, [mill], CONFIG, seed=0)] == ["record"]
+
+
 def test_pairs_are_distinct() -> None:
     def pair(question: str, answer: str) -> QAPair:
         return QAPair(experience="e", question=question, answer=answer, kind="given", writer="record")
