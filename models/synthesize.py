@@ -78,7 +78,7 @@ class SynthesizeConfig(BaseModel):
     ask_beside_given: bool = Field(
         False,
         description="also draw the model's own questions where pairs came with the record: nearly twice the pairs; "
-        "of use to the paper's objective (docs/RESULTS.md)",
+        "of use to the paper's objective (docs/RESULTS.md). With an endpoint the model asks nothing",
     )
     locality: bool = Field(
         True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
