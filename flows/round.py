@@ -4,6 +4,7 @@
 """
 
 import logging
+import shutil
 import time
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 log = logging.getLogger("selfparam")
+
+COPIES = 3  # of a version's weights: in `data/weights`, in DVC's cache, in the registry
 
 
 def take_in(ws: Workspace) -> None:
@@ -61,6 +64,19 @@ def champions_batch(ws: Workspace, params: Params) -> str:
 
 def parent_of(ws: Workspace, batch: str) -> str:
     return batches.read(ws).batches[batch].parent
+
+
+def check_room(ws: Workspace, batch: str) -> None:
+    """Refuse to begin a batch whose version would not fit on the disk: better now than after an hour of learning."""
+    if not ws.weights(BASE).exists() or ws.weights(batch).exists():
+        return
+    size = sum(file.stat().st_size for file in ws.weights(BASE).rglob("*") if file.is_file())
+    left = shutil.disk_usage(ws.root).free
+    if left < COPIES * size:
+        raise ValueError(
+            f"the disk of {ws.root} has {left / 1e9:.1f} GB left, and a version takes {COPIES * size / 1e9:.1f} GB "
+            "(data/weights, DVC's cache, the registry). Make room, then start again: nothing is lost."
+        )
 
 
 def stage(ws: Workspace, name: str, batch: str = BASE) -> None:

@@ -5,6 +5,7 @@ database; this one dies with the round. Its history stays in `.prefect/`, where 
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -92,4 +93,6 @@ def _wait(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    raise ValueError(f"Prefect's API did not start within {START_SECONDS:.0f} s; {log} says why. Start again.")
+    what = "ended at once" if server.poll() is not None else f"did not start within {START_SECONDS:.0f} s"
+    left = shutil.disk_usage(log.parent).free / 1e6
+    raise ValueError(f"Prefect's API {what}; {log} says why ({left:,.0f} MB are left on its disk). Start again.")

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.files import written_aside
 from tasks.workspace import BASE, Workspace
 
 if TYPE_CHECKING:
@@ -95,13 +96,15 @@ def client(ws: Workspace, config: RegisterConfig) -> "MlflowClient":
     """An MLflow client for this workspace alone: no global URI is set, so two workspaces can live in one process."""
     for noisy in ("mlflow", "alembic"):  # a line for each of some fifty migrations of a new database
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, db
 
     for noisy in ("mlflow", "alembic"):  # the import sets its own levels
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = config.uri(ws)
-    if uri.startswith(_SQLITE):
-        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(_SQLITE) and not database.exists():
+        with written_aside(database) as aside:  # its migrations are no transaction: one that is killed fails for ever
+            db.upgrade.main([f"{_SQLITE}{aside}"], standalone_mode=False)  # `mlflow db upgrade`
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

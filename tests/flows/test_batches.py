@@ -1,13 +1,14 @@
 """batches.yaml: what DVC and people read stays what the rounds wrote."""
 
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows import batches, locks
+from flows import batches, locks, round
 from flows.batches import Batches
 from tasks.workspace import BASE, Workspace
 
@@ -51,6 +52,18 @@ def test_a_broken_file_is_named(ws: Workspace) -> None:
     ws.batches.write_text("batches: [", encoding="utf-8")
     with pytest.raises(ValueError, match=r"batches\.yaml cannot be read"):
         batches.read(ws)
+
+
+def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(ws.root)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage._replace(free=2500))
+    round.check_room(ws, "b0000")  # how large a version is, the base's weights will say
+    ws.weights(BASE).mkdir(parents=True)
+    (ws.weights(BASE) / "model.safetensors").write_bytes(bytes(1000))
+    with pytest.raises(ValueError, match=r"Make room, then start again"):
+        round.check_room(ws, "b0000")
+    ws.weights("b0000").mkdir()  # learnt already
+    round.check_room(ws, "b0000")
 
 
 def hold(root: Path, seconds: float) -> None:

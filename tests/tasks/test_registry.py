@@ -51,6 +51,25 @@ def test_settling_promotes_once_and_the_journal_tells(ws: Workspace, done: Calla
     assert registry.find(ws, CONFIG, "3").aliases == ()  # type: ignore[union-attr]
 
 
+def test_a_database_whose_making_was_killed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import command
+
+    ws = Workspace(tmp_path)
+    whole = command.upgrade
+
+    def halved(config: Any, _revision: str) -> None:
+        whole(config, "0584bdc529eb")  # some migrations later
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "upgrade", halved)
+        with pytest.raises(Killed):
+            registry.client(ws, CONFIG)
+    assert registry.versions(ws, CONFIG) == []
+    registry.client(ws, CONFIG).create_experiment("one")
+    assert [file.name for file in ws.mlflow_folder.iterdir()] == ["mlflow.db"]
+
+
 def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable[..., None]) -> None:
     for batch in ("b0000", "b0001", "b0002"):
         done(batch)
