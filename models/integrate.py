@@ -51,10 +51,10 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
     )
     embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
     curvature_tokens: int = Field(
-        5000,
+        20000,
         ge=0,
         description="tokens of unrelated text by which is measured what disturbs it; what does so least is learnt "
-        "first; 0: all directions alike, as published",
+        "first; fewer are faster where little is learnt; 0: all directions alike, as published",
     )
     compiled: bool = Field(
         False,

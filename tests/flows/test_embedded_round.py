@@ -31,7 +31,10 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
     # One thread runs all this.
     params |= {"base": {"unrelated_samples": 0, "unrelated_tokens": 12}, "evaluate": {"general_tokens": 24}}
-    params |= {"integrate": {"epochs": 2, "unrelated_batch": 6}, "synthesize": {"samples": 0.5}}
+    params |= {
+        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 5000},
+        "synthesize": {"samples": 0.5},
+    }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")
     first = (template("sample") / "day-1.jsonl").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "one.jsonl").write_text(first + "\n", encoding="utf-8")
