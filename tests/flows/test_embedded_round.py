@@ -32,7 +32,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     # One thread runs all this.
     params |= {"base": {"unrelated_samples": 0, "unrelated_tokens": 12}, "evaluate": {"general_tokens": 24}}
     params |= {
-        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 5000},
+        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 1000},
         "synthesize": {"samples": 0.5},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")
