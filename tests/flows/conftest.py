@@ -15,9 +15,9 @@ Workspaces = Callable[[Path], Path]
 
 
 def environment() -> dict[str, str]:
-    """What a person's shell would hold: no Prefect of somebody else's, one thread."""
+    """What a person's shell would hold: no Prefect of somebody else's; one thread, unless a test asks for more."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**mine, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return {"OMP_NUM_THREADS": "1", **mine, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 
 def call(workspace: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """One round on the real embedded model, from the bundled sample to an answer that a stranger gets, too."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,11 @@ print("SAYS", pipeline([{"role": "user", "content": sys.argv[2]}])[0]["generated
 
 
 @pytest.mark.slow
-def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
+def test_the_embedded_model_learns_an_experience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     call(tmp_path, "init", "ws")
     ws = Workspace(tmp_path / "ws")
     params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
-    # One thread runs all this.
     params |= {"base": {"unrelated_samples": 0, "unrelated_tokens": 12}, "evaluate": {"general_tokens": 24}}
     params |= {
         "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 1000},
