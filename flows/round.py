@@ -11,7 +11,7 @@ from typing import Any
 
 from flows import batches, dvc, git
 from flows.params import Params
-from models.files import read_json
+from models.files import read_json, size_of
 from models.records import BatchReport
 from tasks import gate, registry
 from tasks.gate import Verdict
@@ -70,7 +70,7 @@ def check_room(ws: Workspace, batch: str) -> None:
     """Refuse to begin a batch whose version would not fit on the disk: better now than after an hour of learning."""
     if not ws.weights(BASE).exists() or ws.weights(batch).exists():
         return
-    size = sum(file.stat().st_size for file in ws.weights(BASE).rglob("*") if file.is_file())
+    size = size_of(ws.weights(BASE))
     left = shutil.disk_usage(ws.root).free
     if left < COPIES * size:
         raise ValueError(

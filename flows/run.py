@@ -17,9 +17,8 @@ def is_idle(ws: Workspace) -> bool:
 
 def registry_is_lost(ws: Workspace) -> bool:
     """Whether batches are settled and the registry's database is not there: a clone, or a folder that was emptied."""
-    uri = register_config(ws).uri(ws)
     is_settled = any(entry.state for entry in batches.read(ws).batches.values())
-    return is_settled and uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+    return is_settled and register_config(ws).unmade(ws) is not None
 
 
 def close_books(ws: Workspace) -> None:

@@ -47,6 +47,11 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _sync(path: Path) -> None:
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
         with file.open("rb") as handle:

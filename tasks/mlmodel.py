@@ -18,6 +18,8 @@ from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 from mlflow.types import llm
 
+from models.files import size_of
+
 MODEL = "model"  # the folder inside a version that any Hugging Face program opens, tokenizer included
 _NOT_TOKENIZER = {"config.json", "generation_config.json", "provenance.json"}
 _CHAT, _COMPLETIONS = "llm/v1/chat", "llm/v1/completions"
@@ -106,7 +108,7 @@ def _write_mlmodel(weights: Path, folder: Path, *, max_new_tokens: int, dtype: s
         # A chat template writes its special tokens itself; a plain prompt wants the tokenizer's own (such as <s>).
         model_config={"do_sample": False, "max_new_tokens": max_new_tokens, "add_special_tokens": not chat},
     )
-    described.model_size_bytes = sum(file.stat().st_size for file in weights.rglob("*") if file.is_file())
+    described.model_size_bytes = size_of(weights)
     described.save(str(folder / "MLmodel"))
 
 

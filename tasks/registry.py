@@ -56,6 +56,12 @@ class RegisterConfig(BaseModel):
             return self.tracking_uri
         return f"{_SQLITE}{(ws.root / path).resolve()}"
 
+    def unmade(self, ws: Workspace) -> Path | None:
+        """The file of a local database that is not there; None where it is, and where a server keeps the registry."""
+        uri = self.uri(ws)
+        file = Path(uri.removeprefix(_SQLITE))
+        return file if uri.startswith(_SQLITE) and not file.exists() else None
+
 
 class RegisteredVersion(BaseModel):
     """A version in the registry. `verdict` is None until the gate has decided."""
@@ -101,8 +107,7 @@ def client(ws: Workspace, config: RegisterConfig) -> "MlflowClient":
     for noisy in ("mlflow", "alembic"):  # the import sets its own levels
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = config.uri(ws)
-    database = Path(uri.removeprefix(_SQLITE))
-    if uri.startswith(_SQLITE) and not database.exists():
+    if database := config.unmade(ws):
         with written_aside(database) as aside:  # its migrations are no transaction: one that is killed fails for ever
             db.upgrade.main([f"{_SQLITE}{aside}"], standalone_mode=False)  # `mlflow db upgrade`
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -110,8 +115,7 @@ def client(ws: Workspace, config: RegisterConfig) -> "MlflowClient":
 
 def versions(ws: Workspace, config: RegisterConfig) -> list[RegisteredVersion]:
     """All versions, oldest first; none where nothing was registered yet (no database is made for asking)."""
-    uri = config.uri(ws)
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    if config.unmade(ws):
         return []
     mlflow = client(ws, config)
     registered = next(iter(mlflow.search_registered_models(f"name='{config.model}'")), None)

@@ -14,6 +14,7 @@ from models.files import read_json
 from tasks.workspace import Workspace
 from tests.flows.conftest import call, environment
 
+CORES = os.cpu_count() or 1
 QUESTION = "Who is the repair chief of the ferry Silver Otter?"
 STRANGER = """
 import sys
@@ -26,8 +27,7 @@ print("SAYS", pipeline([{"role": "user", "content": sys.argv[2]}])[0]["generated
 
 
 @pytest.mark.slow
-def test_the_embedded_model_learns_an_experience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     call(tmp_path, "init", "ws")
     ws = Workspace(tmp_path / "ws")
     params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path, monkeypatch: py
     first = (template("sample") / "day-1.jsonl").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "one.jsonl").write_text(first + "\n", encoding="utf-8")
     call(ws.root, "ingest", str(tmp_path / "one.jsonl"))
-    call(ws.root, "run")
+    call(ws.root, "run", threads=CORES)
 
     found = read_json(ws.metrics("b0000"))
     before, after = found["efficacy"]["closed_book_before"], found["efficacy"]["closed_book"]
