@@ -9,6 +9,9 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 pyt
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
 
+# A file of tests to each core, whole rounds (tests/flows) first: they take longest.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # A dot every three seconds while pip works. It ends with its shell.
 DOTS := { while sleep 3 && kill -0 $$$$; do printf .; done; } 2>/dev/null &
 
@@ -25,10 +28,10 @@ demo: $(VENV)/.runtime  ## learn two days of the sample stream on the embedded m
 	$(BIN)/selfparam demo demo
 
 test: $(VENV)/.dev lint  ## lint, then all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.dev  ## the tests that need no real model and no server
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -1,8 +1,11 @@
 """What the tests of all layers share: a tiny model with random weights, made offline in a second."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tests run beside one another; torch reads it when it is imported
 
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

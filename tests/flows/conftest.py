@@ -14,17 +14,15 @@ SELFPARAM = [sys.executable, "-P", "-m", "flows.cli"]
 Workspaces = Callable[[Path], Path]
 
 
-def environment(threads: int = 1) -> dict[str, str]:
-    """What a person's shell would hold: no Prefect of somebody else's; one thread, unless a test asks for more."""
+def environment() -> dict[str, str]:
+    """What a person's shell would hold, with no Prefect of somebody else's."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**mine, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return {**mine, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 
-def call(workspace: Path, *arguments: str, check: bool = True, threads: int = 1) -> "subprocess.CompletedProcess[str]":
+def call(workspace: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """`selfparam …` in a workspace."""
-    done = subprocess.run(
-        [*SELFPARAM, *arguments], cwd=workspace, env=environment(threads), capture_output=True, text=True
-    )
+    done = subprocess.run([*SELFPARAM, *arguments], cwd=workspace, env=environment(), capture_output=True, text=True)
     assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
     return done
 

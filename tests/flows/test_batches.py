@@ -1,8 +1,8 @@
 """batches.yaml: what DVC and people read stays what the rounds wrote."""
 
-import multiprocessing
 import shutil
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,28 +66,16 @@ def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monk
     round.check_room(ws, "b0000")
 
 
-def hold(root: Path, seconds: float) -> None:
-    with locks.held(root, "round"):
-        time.sleep(seconds)
-
-
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
-    holder = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path, 60))
-    holder.start()
-    deadline = time.monotonic() + 30
-    while not _is_held(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    with pytest.raises(locks.Busy, match=f"process {holder.pid}"), locks.held(tmp_path, "round"):
-        pass
-    holder.kill()
-    holder.join()
+    code = (
+        "import sys, time; from pathlib import Path; from flows import locks\n"
+        "with locks.held(Path(sys.argv[1]), 'round'): print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(locks.Busy, match=f"process {holder.pid}"), locks.held(tmp_path, "round"):
+            pass
+        holder.kill()
     with locks.held(tmp_path, "round"):
         pass
-
-
-def _is_held(root: Path) -> bool:
-    try:
-        with locks.held(root, "round"):
-            return False
-    except locks.Busy as busy:
-        return "process" in str(busy)

@@ -1,7 +1,6 @@
 """One round on the real embedded model, from the bundled sample to an answer that a stranger gets, too."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from models.files import read_json
 from tasks.workspace import Workspace
 from tests.flows.conftest import call, environment
 
-CORES = os.cpu_count() or 1
 QUESTION = "Who is the repair chief of the ferry Silver Otter?"
 STRANGER = """
 import sys
@@ -40,7 +38,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     first = (template("sample") / "day-1.jsonl").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "one.jsonl").write_text(first + "\n", encoding="utf-8")
     call(ws.root, "ingest", str(tmp_path / "one.jsonl"))
-    call(ws.root, "run", threads=CORES)
+    call(ws.root, "run")
 
     found = read_json(ws.metrics("b0000"))
     before, after = found["efficacy"]["closed_book_before"], found["efficacy"]["closed_book"]

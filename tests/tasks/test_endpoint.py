@@ -256,7 +256,6 @@ def test_killed_while_it_asks(ws: Workspace, serve: Callable[[Answers], Scripted
     stage = subprocess.Popen(
         [sys.executable, "-c", code, str(ws.root), server.url],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     try:
         deadline = time.monotonic() + 90
