@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder or hub name of a causal language model")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--trl-learning-rate", type=float, default=1e-4, help="of TRL's loops; the others' is 1e-4")
+    parser.add_argument("--learning-rate", type=float, default=1e-4, help="of the loops on all weights but TRL's")
+    parser.add_argument("--trl-learning-rate", type=float, default=1e-4, help="of TRL's loops")
     parser.add_argument("--evaluate-every", type=int, default=0, help="steps between askings; 0: at the end alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=LOOPS, help="run this loop alone and print its figures as JSON")
@@ -58,7 +59,7 @@ def main() -> None:
         config = IntegrateConfig(
             method="full",
             layers=1,
-            learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else 1e-4,
+            learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else arguments.learning_rate,
             epochs=arguments.epochs,
             batch_size=arguments.batch_size,
             held_out=0,
