@@ -103,7 +103,7 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         "(`sequential`, the paper's setting)",
     )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
-    replay_batch: int = Field(10, ge=0, description="replayed sentences a step")
+    replay_batch: int = Field(20, ge=0, description="replayed sentences a step")
     replay_budget: int = Field(1000, ge=0, description="target sentences kept for replay, over all batches")
     lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
     lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
