@@ -68,10 +68,11 @@ def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monk
 
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from flows import locks\n"
-        "with locks.held(Path(sys.argv[1]), 'round'): print('held', flush=True); time.sleep(600)"
+        "import sys; from pathlib import Path; from flows import locks\n"
+        "with locks.held(Path(sys.argv[1]), 'round'): print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # ends with this test
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(locks.Busy, match=f"process {holder.pid}"), locks.held(tmp_path, "round"):
