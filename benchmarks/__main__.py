@@ -24,6 +24,7 @@ from flows import (
     settings,
     stages,
 )
+from flows.params import Params
 from models import metrics
 from models.files import read_json
 from tasks.workspace import BASE, Workspace
@@ -93,10 +94,13 @@ def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
 
 
 def prepared(ws: Workspace, params: dict[str, Any]) -> Workspace:
-    """A workspace with these settings and a base: the one that it holds, or one made now."""
+    """A workspace with these settings and a base: the one that it holds, or one made now.
+
+    Raises ValueError where a section or a key is none that there is, or a value is not one that it may have.
+    """
     ws.root.mkdir(parents=True, exist_ok=True)
+    settings.checked(ws, Params, params)
     ws.params.write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
-    settings.read(ws)
     if not ws.metrics(BASE).exists():
         stages.perform(ws, "base", BASE, BASE)
     return ws

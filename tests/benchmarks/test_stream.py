@@ -88,6 +88,13 @@ def test_a_stream_runs_and_prints_its_tables(
     assert "| b0001 |" in said
 
 
+def test_a_setting_that_there_is_not_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"synthesis: Extra inputs"):
+        run(Workspace(tmp_path), [("one", MILLS)], changed(["synthesis.samples=2"], seed=0))
+    with pytest.raises(ValueError, match=r"integrate\.epochs"):
+        run(Workspace(tmp_path), [("one", MILLS)], changed(["integrate.epochs=none"], seed=0))
+
+
 def test_scale_prints_a_row_for_each_size(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
