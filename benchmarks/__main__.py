@@ -26,7 +26,7 @@ from flows import (
 )
 from flows.params import Params
 from models import metrics
-from models.files import read_json
+from models.files import lines_of, read_json
 from tasks.workspace import BASE, Workspace
 
 Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
@@ -52,7 +52,7 @@ def main() -> None:
 
 def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
     """The first `records` lines of a file as batches of `size` lines each, with names to print."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[:records]
+    lines = [f"{line}\n" for line in lines_of(file)][:records]
     if size is None:
         return [(file.name, lines)]
     starts = range(0, len(lines), size)

@@ -14,7 +14,7 @@ import torch
 
 from flows.settings import register_config
 from models import answers, metrics, model
-from models.files import written_aside
+from models.files import lines_of, written_aside
 from models.model import LanguageModel
 from models.records import Experience
 from tasks import registry
@@ -55,7 +55,7 @@ def _answer(
 def read_questions(path: Path) -> list[dict[str, str]]:
     """A `{"id", "question"}` a line; a wrong line is named by its number."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
         try:

@@ -1,5 +1,6 @@
 """Writes that a crash cannot halve: aside first, then renamed into place."""
 
+import glob
 import json
 import os
 import shutil
@@ -13,9 +14,13 @@ from typing import Any
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it takes `path`'s place when the block succeeds.
 
-    Whatever stood at `path` stays until then. A failed block leaves `path` as it was and removes what it wrote.
+    Whatever stood at `path` stays until then. A failed block leaves `path` as it was and removes what it wrote; what a
+    killed process left goes with the next write to the same path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.aside-*"):
+        if _is_gone(left.name.rpartition("-")[2]):
+            _remove(left)
     aside = path.with_name(f".{path.name}.aside-{os.getpid()}")
     _remove(aside)
     try:
@@ -39,6 +44,12 @@ def write_json(path: Path, value: Any) -> None:
         aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file. Only a line feed ends one: a text may hold U+2028, where `splitlines` cuts."""
+    text = path.read_text(encoding="utf-8")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; the error names the file."""
     try:
@@ -56,6 +67,16 @@ def _sync(path: Path) -> None:
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
+
+
+def _is_gone(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, PermissionError):
+        return False
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _remove(path: Path) -> None:

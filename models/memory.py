@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.files import written_aside
+from models.files import lines_of, written_aside
 from models.synthesize import Leak
 from models.teacher import TargetSentence
 
@@ -36,7 +36,7 @@ def load_sentences(folder: Path) -> list[TargetSentence]:
     """Read what `save_sentences` wrote, in its order."""
     states = load_file(folder / "states.safetensors")["states"]
     sentences, at = [], 0
-    for line in (folder / "sentences.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in lines_of(folder / "sentences.jsonl"):
         fields = json.loads(line)
         tokens = len(fields["answer"])
         fields |= {"prompt": tuple(fields["prompt"]), "answer": tuple(fields["answer"])}

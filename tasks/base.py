@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models import embedded, model
 from models.answers import answer
 from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
-from models.files import write_json, written_aside
+from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
 from models.synthesize import Leak
 from models.teacher import TargetSentence, target_sentences
@@ -89,7 +89,7 @@ def _prompts(ws: Workspace, config: BaseConfig) -> tuple[str, ...]:
         return unrelated_prompts()
     path = ws.root / config.unrelated
     prompts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines_of(path), start=1):
         try:
             prompts.append(str(json.loads(line)["prompt"]))
         except (ValueError, KeyError, TypeError) as error:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.files import written_aside
+from models.files import lines_of, written_aside
 from tasks.workspace import BASE, Workspace
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def journal(ws: Workspace) -> list[Move]:
     if not ws.journal.exists():
         return []
     moves = []
-    for number, line in enumerate(ws.journal.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines_of(ws.journal), start=1):
         try:
             moves.append(Move.model_validate_json(line))
         except ValueError as error:

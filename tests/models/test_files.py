@@ -1,11 +1,13 @@
 """A write succeeds whole or leaves what was there."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from models.files import read_json, write_json, written_aside
+from models.files import lines_of, read_json, write_json, written_aside
 
 
 def names(folder: Path) -> set[str]:
@@ -71,3 +73,20 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text('{\n"a": }\n')
     with pytest.raises(ValueError, match=r"b\.json:2: not JSON"):
         read_json(tmp_path / "b.json")
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left, beside = tmp_path / f".target.aside-{done.stdout.strip()}", tmp_path / f".target.aside-{os.getppid()}"
+    left.mkdir()
+    beside.touch()  # its process lives
+    with written_aside(tmp_path / "target") as aside:
+        fill(aside, "new", as_folder=False)
+    assert names(tmp_path) == {"target", beside.name}
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for text, lines in {"": [], "a\u2028b\x85c\n\nd": ["a\u2028b\x85c", "", "d"], "a\n": ["a"]}.items():
+        file.write_text(text, encoding="utf-8")
+        assert lines_of(file) == lines

@@ -25,7 +25,11 @@ def equal(a: TargetSentence, b: TargetSentence) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_round_trip(tmp_path: Path, sentences: list[TargetSentence], dtype: torch.dtype) -> None:
-    kept = [replace(s, states_TD=s.states_TD.to(dtype), written=0.25, question=f"{s.question} é…") for s in sentences]
+    questions = [f"{s.question} é…\u2028\x85?" for s in sentences]
+    kept = [
+        replace(s, states_TD=s.states_TD.to(dtype), written=0.25, question=q)
+        for s, q in zip(sentences, questions, strict=True)
+    ]
     save_sentences(tmp_path / "memory", kept)
     back = load_sentences(tmp_path / "memory")
     assert all(equal(a, b) for a, b in zip(back, kept, strict=True))
