@@ -19,6 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import eager_mask
 
+from models import machine
+
 NAME = "grouped"
 LONG = 1024  # queries of a row from which on scores are too many to be kept
 
@@ -87,20 +89,23 @@ _measured: dict[tuple[str, torch.dtype], bool] = {}
 def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether, on rows as training packs them, torch's fused kernel takes less than 0.8 of the time of plain products.
 
-    Measured once a process (some 100 ms), forward and backward. Plain products win in bfloat16 on processors, the
-    kernel in float32 (measured: docs/LOG.md). On a GPU the kernel is taken unmeasured: it keeps no scores, and the
-    first calls, which choose a kernel, would decide.
+    Measured once a machine (some 100 ms; `models.machine`), forward and backward. Plain products win in bfloat16 on
+    processors, the kernel in float32 (measured: docs/LOG.md). On a GPU the kernel is taken unmeasured: it keeps no
+    scores, and the first calls, which choose a kernel, would decide.
     """
     if device.type != "cpu":
         return True
     kind = (device.type, dtype)
     if kind not in _measured:
-        _measured[kind] = False  # what is measured below takes the plain way first
-        plain = _seconds(device, dtype)
-        _measured[kind] = True
-        fused = _seconds(device, dtype)
-        _measured[kind] = fused < 0.8 * plain
+        _measured[kind] = machine.chosen(f"fused attention in {dtype} is faster", device, lambda: _gains(kind, device))
     return _measured[kind]
+
+
+def _gains(kind: tuple[str, torch.dtype], device: torch.device) -> bool:
+    _measured[kind] = False  # what is measured takes the plain way first
+    plain = _seconds(device, kind[1])
+    _measured[kind] = True
+    return _seconds(device, kind[1]) < 0.8 * plain
 
 
 @torch.inference_mode(False)

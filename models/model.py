@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from models import attention
+from models import attention, machine
 from models.files import written_aside
 
 # The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
@@ -125,14 +125,17 @@ _fast: dict[str, torch.dtype] = {}
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where this device multiplies matrices faster in it than in float32, else float32.
 
-    Measured once a process (some 50 ms) with shapes of a small model's layer; processors with AMX gain
-    fourfold, others lose.
+    Measured once a machine (some 50 ms; `models.machine`) with shapes of a small model's layer; processors with AMX
+    gain fourfold, others lose.
     """
     if device.type not in _fast:
-        seconds = {dtype: _product_seconds(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-        gains = seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
-        _fast[device.type] = torch.bfloat16 if gains else torch.float32
+        is_faster = machine.chosen("bfloat16 is faster", device, lambda: _bfloat16_is_faster(device))
+        _fast[device.type] = torch.bfloat16 if is_faster else torch.float32
     return _fast[device.type]
+
+
+def _bfloat16_is_faster(device: torch.device) -> bool:
+    return _product_seconds(device, torch.bfloat16) < 0.8 * _product_seconds(device, torch.float32)
 
 
 def _product_seconds(device: torch.device, dtype: torch.dtype) -> float:
