@@ -69,7 +69,7 @@ def _continue(
         seen_BL[row, longest - len(tail) :] = 1
     ids_BL, seen_BL = ids_BL.to(lm.device), seen_BL.to(lm.device)
     positions_BL = (prefix.length if prefix else 0) + (seen_BL.cumsum(-1) - 1).clamp_min(0)
-    cache = fresh_cache()
+    cache, ends = fresh_cache(), lm.end_ids
     written: list[list[int]] = [[] for _ in tails]
     rows = list(range(len(tails)))  # which prompt each row of the batch goes on with
     alive = set(rows)
@@ -87,9 +87,9 @@ def _continue(
         for row, token in zip(rows, next_B.tolist(), strict=True):
             if row not in alive:
                 continue
-            if token != lm.tokenizer.eos_token_id:
+            if token not in ends:
                 written[row].append(token)
-            if token == lm.tokenizer.eos_token_id or token in stops:
+            if token in ends or token in stops:
                 alive.discard(row)
         if not alive:
             break

@@ -6,6 +6,7 @@ A model with a chat template gets its template; one without gets "Question: … 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
@@ -41,7 +42,28 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, context: str |
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Token ids of an answer and of the end of the turn, so that stopping is learnt too."""
     text = answer if tokenizer.chat_template else f" {answer}"
-    return [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    return [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that the chat template puts behind an answer, which need not be the tokenizer's end of sequence (Gemma,
+    Phi-3); without a template, or with one that puts none there, the end of sequence."""
+    return _end_of_turn(tokenizer, tokenizer.chat_template)
+
+
+@lru_cache(maxsize=16)
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase, template: str | None) -> int:
+    eos = tokenizer.eos_token_id
+    assert isinstance(eos, int)  # `models.model.load` sees to it
+    if not template:
+        return eos
+    asked = [{"role": "user", "content": "How many?"}]
+    said = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "twenty-one"}], tokenize=False)
+    assert isinstance(said, str)
+    _, found, rest = said.rpartition("twenty-one")
+    after = tokenizer(rest, add_special_tokens=False).input_ids
+    is_end = found and after and after[0] in tokenizer.added_tokens_decoder
+    return after[0] if is_end else eos
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:

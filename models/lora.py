@@ -26,14 +26,15 @@ def adapt(model: PreTrainedModel, *, rank: int, alpha: int, leave: Collection[nn
     """Put adapters into the linear layers of `model`, in place, but those in `leave`, and freeze all else.
 
     Half of an adapter begins as random numbers: seed torch before. `merge_and_unload()` of what this returns adds the
-    adapters to the weights and takes them out again.
+    adapters to the weights and takes them out again. Raises ValueError where there are no linear layers.
     """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in leave]
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layers for LoRA: set integrate.method to full")
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
-        target_modules=[
-            name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in leave
-        ],
+        target_modules=linear,
         task_type="CAUSAL_LM",
     )
     config._register_custom_module({nn.Linear: OneOperationLinear})

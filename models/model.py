@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models import attention, machine
+from models.contexts import end_of_turn
 from models.files import written_aside
 
 # The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
@@ -41,6 +42,11 @@ class LanguageModel:
                 "only models whose logits are hidden @ W.T can be taught from stored states"
             )
         return head.weight
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that end a text: the end of sequence, that of a turn, and what the model's own settings name."""
+        return frozenset(_ends(self.model, self.tokenizer))
 
     def hidden_BLD(self, **inputs: object) -> Tensor:
         """Last hidden states after the final norm, [batch, length, width]; no logits are computed."""
@@ -110,8 +116,15 @@ def _greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Gener
     generation.do_sample = False
     generation.temperature = generation.top_p = generation.top_k = None
     generation.pad_token_id = tokenizer.pad_token_id
-    generation.eos_token_id = tokenizer.eos_token_id
+    ends = _ends(model, tokenizer)
+    generation.eos_token_id = ends if len(ends) > 1 else ends[0]
     return generation
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    own = model.generation_config.eos_token_id
+    listed = own if isinstance(own, list) else [own] if own is not None else []
+    return sorted({tokenizer.eos_token_id, end_of_turn(tokenizer), *listed})
 
 
 def best_device() -> torch.device:

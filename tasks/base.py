@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import embedded, model
+from models import embedded, fit, model
 from models.answers import answer
 from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
 from models.files import lines_of, write_json, written_aside
@@ -56,6 +56,7 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
         chosen = model.load(name, dtype=torch.float32)
         model.save(chosen.model, chosen.tokenizer, folder, dtype=dtype)
     lm = model.load(folder)
+    fit.check(lm)
     write_json(folder / "provenance.json", {"version": BASE, "parent": None, "model": config.model})
     log.info("base: %s, %d million parameters", config.model, round(lm.model.num_parameters() / 1e6))
 

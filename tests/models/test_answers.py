@@ -60,6 +60,18 @@ def test_an_answer_stops_where_its_turn_ends(lm: LanguageModel) -> None:
         assert (text == "") == (state > 0)
 
 
+def test_an_answer_stops_at_whatever_token_the_model_s_own_settings_name(lm: LanguageModel) -> None:
+    prompts = [prompt_ids(lm.tokenizer, q) for q in QUESTIONS]
+    whole = generate(lm, prompts, max_new_tokens=3)
+    with torch.no_grad():
+        lm.output_matrix_VD[50:53] = lm.output_matrix_VD[50:53] * 1e4  # one of these wins wherever one is positive
+    said = generate(lm, prompts, max_new_tokens=3)
+    lm.model.generation_config.eos_token_id = [lm.tokenizer.eos_token_id, 50, 51, 52]
+    ended = generate(lm, prompts, max_new_tokens=3)
+    assert said != whole
+    assert [text for text, before in zip(ended, said, strict=True) if text != before] == [""] * len(prompts)
+
+
 def test_the_length_is_bounded(lm: LanguageModel) -> None:
     texts = answer(lm, QUESTIONS, max_new_tokens=5)
     assert max(len(text) for text in texts) <= 5  # a token is a byte here

@@ -31,6 +31,15 @@ def test_an_answer_ends_its_turn(lm: LanguageModel) -> None:
     assert answer_ids(lm.tokenizer, "Mara")[-1] == lm.tokenizer.eos_token_id
 
 
+def test_the_end_of_a_turn_need_not_be_the_end_of_the_sequence(lm: LanguageModel) -> None:
+    """As in Gemma and Phi-3, whose end of sequence is another token than the one behind an answer."""
+    lm.tokenizer.eos_token = "<|endoftext|>"
+    assert lm.tokenizer.decode(answer_ids(lm.tokenizer, "Mara")) == "Mara<|im_end|>"
+    assert {lm.tokenizer.decode(i) for i in lm.end_ids} == {"<|im_end|>", "<|endoftext|>"}
+    lm.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"  # puts none there
+    assert lm.tokenizer.decode(answer_ids(lm.tokenizer, "Mara")) == "Mara<|endoftext|>"
+
+
 @pytest.mark.parametrize(
     ("sequences", "length"),
     [

@@ -41,6 +41,10 @@ def test_saved_models_answer_greedily_by_themselves(lm: LanguageModel, tmp_path:
     ids = lm.tokenizer("Who?", return_tensors="pt").input_ids.to(lm.device)
     assert not theirs.generation_config.do_sample
     assert theirs.generation_config.eos_token_id == lm.tokenizer.eos_token_id
+    lm.model.generation_config.eos_token_id = [7, lm.tokenizer.eos_token_id]
+    save(lm.model, lm.tokenizer, tmp_path / "two", dtype=torch.float32)
+    two = AutoModelForCausalLM.from_pretrained(tmp_path / "two", dtype=torch.float32)
+    assert two.generation_config.eos_token_id == sorted([7, lm.tokenizer.eos_token_id])
     assert torch.equal(theirs.generate(ids, max_new_tokens=8), theirs.generate(ids, max_new_tokens=8))
 
 

@@ -1,0 +1,57 @@
+"""Whether a model is computed here as its own code computes it.
+
+Attention is ours, a shared beginning is run once, and logits are hidden states times the output matrix. That is true of
+Llama, Qwen, Mistral, SmolLM and most others, but not of every architecture: one may not pass a prefix on to its
+attention, look no further back than a window, or scale its logits. Such a model would learn from a teacher that never
+read the text, and nothing would fail. So a base is held against itself before anything is made of it.
+"""
+
+import torch
+
+from models import attention
+from models.model import LanguageModel
+from models.teacher import states_after
+
+FARTHEST = 0.05  # nats per token, between two ways to compute the same; 16-bit rounding stays below 0.005
+LENGTH = 48  # tokens of a text, where the model looks back at all of them
+WIDEST = 2048  # tokens; a wider window holds all that is ever asked about
+
+
+@torch.no_grad()
+def check(lm: LanguageModel) -> None:
+    """Raise ValueError where our distributions are not those of the model's own eager attention, with a shared
+    beginning and without."""
+    length = LENGTH + _window(lm)
+    generator = torch.Generator().manual_seed(0)
+    beginning, *ends = torch.randint(len(lm.tokenizer), (3, length), generator=generator).tolist()
+    texts = [[*beginning, *end[: LENGTH // 2]] for end in ends]
+    for together in (texts, texts[:1]):
+        prompts, answers = [t[:-8] for t in together], [t[-8:] for t in together]
+        ours = [states @ lm.output_matrix_VD.cpu().T for states in states_after(lm, prompts, answers)]
+        worst = max(_kl(_own_logits(lm, t)[-9:-1], logits) for t, logits in zip(together, ours, strict=True))
+        if not worst < FARTHEST:
+            raise ValueError(
+                f"base.model: {type(lm.model).__name__} is computed otherwise here than by transformers "
+                f"({worst:.2g} nats per token apart): its attention or its logits are of a kind that is not supported. "
+                "Choose a model of another architecture, such as Llama, Qwen, Mistral or SmolLM."
+            )
+
+
+def _own_logits(lm: LanguageModel, ids: list[int]) -> torch.Tensor:
+    lm.model.set_attn_implementation("eager")
+    try:
+        logits: torch.Tensor = lm.model(input_ids=torch.tensor([ids], device=lm.device), use_cache=False).logits
+    finally:
+        lm.model.set_attn_implementation(attention.NAME)
+    return logits[0].cpu()
+
+
+def _kl(own_TV: torch.Tensor, ours_TV: torch.Tensor) -> float:
+    own, ours = own_TV.float().log_softmax(-1), ours_TV.float().log_softmax(-1)
+    return float((own.exp() * (own - ours)).sum(-1).mean())
+
+
+def _window(lm: LanguageModel) -> int:
+    """How far some layer looks back, where that is less than what may be asked about; else 0."""
+    window = getattr(lm.model.config.get_text_config(), "sliding_window", None) or 0
+    return window if window <= WIDEST else 0
