@@ -7,19 +7,45 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from models.metrics import normalise
 from models.records import Experience
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_BLANK = re.compile(r"\n\s*\n")
+_ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
+_MIDDLE = re.compile(r"[.!?] \S")  # a sentence ends and another begins: prose
+WRAPPED = 40  # characters: lines that were broken for their length are not shorter
+FULL = 0.85  # of the longest line
 
 
 def sentences(experience: Experience) -> list[str]:
     """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
     context = experience.context
-    text = context if isinstance(context, str) else "\n".join(turn.content for turn in context)
-    said = [part.strip() for part in _SENTENCE_END.split(text)]
+    texts = [context] if isinstance(context, str) else [turn.content for turn in context]
+    said = [part.strip() for text in texts for part in _SENTENCE_END.split(unwrapped(text))]
     return list(dict.fromkeys(part for part in said if len(part.split()) >= 4 and not part.endswith("?")))
+
+
+def unwrapped(text: str) -> str:
+    """`text` with each paragraph in one line that was broken for its length: prose in whose lines the first word of the
+    next had hardly room. Of other paragraphs a line that begins in lower case goes on with the one before."""
+    return "\n".join(_joined(block.split("\n")) for block in _BLANK.split(text))
+
+
+def _joined(lines: list[str]) -> str:
+    if any(_ITEM.match(line) for line in lines):
+        return "\n".join(lines)
+    width = max(len(line) for line in lines)
+    pairs = list(pairwise(lines))
+    is_full = width >= WRAPPED and all(len(a) + len((b.split() or [""])[0]) >= FULL * width for a, b in pairs)
+    is_wrapped = is_full and any(line[:1].islower() or _MIDDLE.search(line) for line in lines)
+    text = lines[0]
+    for a, b in pairs:
+        goes_on = is_wrapped or (b[:1].islower() and not a.rstrip().endswith((".", "!", "?", ":")))
+        text += f" {b.lstrip()}" if goes_on else f"\n{b}"
+    return text
 
 
 LONG = 22  # words; an answer of more is not read to its end

@@ -1,0 +1,50 @@
+"""Lines that were broken for their length are one sentence; lists, tables and verses stay lines."""
+
+import textwrap
+
+import pytest
+
+from models.facts import sentences, unwrapped
+from models.records import Experience
+
+PROSE = (
+    "The ferry Silver Otter lost power near Gannet Rock after a fuel pump cracked at 9:40 in the morning. "
+    "The tugboat Bramble pulled it to the quay of Halvorn. Nobody was hurt, and Clara Thorne wrote the report."
+)
+
+
+@pytest.mark.parametrize("width", [45, 72, 80])
+def test_a_paragraph_that_was_broken_for_its_length_is_read_whole(width: int) -> None:
+    wrapped = f"Notes of the day\n\n{textwrap.fill(PROSE, width)}\n\n{textwrap.fill(PROSE.upper(), width)}"
+    assert unwrapped(wrapped) == f"Notes of the day\n{PROSE}\n{PROSE.upper()}"
+    assert sentences(Experience(id="a", context=wrapped))[1:4] == PROSE.replace(". ", ".|").split("|")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Adult: 14 crowns\nChild: 7 crowns",
+        "The Blue Heron leaves pier 3 of Orm at nine o'clock\nThe Silver Otter leaves pier 2 of Orm at eight",  # a list
+        "- the Blue Heron leaves pier 3 of Orm at nine o'clock\n- the Silver Otter leaves. It is late, as a rule",
+        "| The Blue Heron leaves. It leaves pier 3 | of Orm |\n| the Silver Otter leaves at eight o'clock | of Orm |",
+        "# Notes of the day of the ferries. And of the boats\nthe Silver Otter leaves at eight o'clock in the morning",
+        "Good morning.\nThe ferry is late.",
+    ],
+)
+def test_other_lines_stay_lines(text: str) -> None:
+    assert unwrapped(text) == text
+
+
+def test_a_line_that_begins_in_lower_case_goes_on() -> None:
+    assert unwrapped("Meeting moved to\nfriday at noon.\nall come.") == "Meeting moved to friday at noon.\nall come."
+
+
+def test_a_conversation_is_read_turn_by_turn() -> None:
+    turns = [
+        {"role": "user", "content": "When does it leave"},
+        {"role": "assistant", "content": "at nine from pier 3."},
+    ]
+    assert sentences(Experience.model_validate({"id": "a", "context": turns})) == [
+        "When does it leave",
+        "at nine from pier 3.",
+    ]
