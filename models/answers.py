@@ -14,6 +14,8 @@ from models.teacher import read_prefix, states_after
 
 Report = Callable[[int, int], None]
 
+SCORES = 2**25  # attention scores of a head that are kept at once: 128 prompts of 512 tokens, 8 of 2048
+
 
 @torch.inference_mode()
 def generate(
@@ -30,7 +32,7 @@ def generate(
     """Continue each prompt until the end of the turn; greedy at temperature 0, else sampled with `generator`.
 
     A text also ends after a token of `stops`. What all prompts begin with is run once. Prompts of like length run
-    together, padded on the left; a row whose text has ended leaves the batch.
+    together, padded on the left, fewer of long ones (`SCORES`); a row whose text has ended leaves the batch.
     `report(done, total)` is called after each batch.
     """
     texts = [""] * len(prompts)
@@ -39,16 +41,19 @@ def generate(
     prefix = read_prefix(lm, prompts)
     shared = prefix.length if prefix else 0
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    for start in range(0, len(prompts), batch_size):
-        rows = by_length[start : start + batch_size]
+    start = 0
+    while start < len(prompts):
+        longest = len(prompts[by_length[start]]) - shared
+        rows = by_length[start : start + max(1, min(batch_size, SCORES // (longest * (shared + longest))))]
         tails = [prompts[i][shared:] for i in rows]
         ends = _continue(lm, tails, prefix, max_new_tokens, temperature, generator, stops)
         for i, ids in zip(rows, ends, strict=True):
             text = lm.tokenizer.decode(ids, skip_special_tokens=True)
             assert isinstance(text, str)
             texts[i] = text.strip()
+        start += len(rows)
         if report:
-            report(start + len(rows), len(prompts))
+            report(start, len(prompts))
     return texts
 
 

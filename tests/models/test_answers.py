@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models import answers
 from models.answers import answer, drawn, generate, log_likelihoods, token_log_probabilities
 from models.contexts import answer_ids, prompt_ids
 from models.model import LanguageModel
@@ -70,6 +71,20 @@ def test_an_answer_stops_at_whatever_token_the_model_s_own_settings_name(lm: Lan
     ended = generate(lm, prompts, max_new_tokens=3)
     assert said != whole
     assert [text for text, before in zip(ended, said, strict=True) if text != before] == [""] * len(prompts)
+
+
+def test_long_prompts_run_few_at_a_time(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = "Mara Holt runs the mill in Orvane. It opens at 9. "
+    contexts = [context * 3, context * 2, context, context]
+    wanted = answer(lm, QUESTIONS[:1] * 4, contexts, max_new_tokens=8)
+    longest = len(prompt_ids(lm.tokenizer, QUESTIONS[0], contexts[0]))
+    monkeypatch.setattr(answers, "SCORES", longest**2)
+    seen: list[int] = []
+    assert answer(lm, QUESTIONS[:1] * 4, contexts, max_new_tokens=8, report=lambda done, _: seen.append(done)) == wanted
+    assert seen[0] == 1
+    assert seen[-1] == 4
+    monkeypatch.setattr(answers, "SCORES", 1)  # one at least
+    assert answer(lm, QUESTIONS[:1] * 4, contexts, max_new_tokens=8) == wanted
 
 
 def test_the_length_is_bounded(lm: LanguageModel) -> None:
