@@ -11,7 +11,8 @@ from flows.params import Params
 
 HEAD = """# Settings
 
-What may stand in `params.yaml`, a section a component. What is left out has its default; a misspelt key is an error.
+What may stand in `params.yaml`, a section a component. A setting left out has its default; a misspelt key is an error.
+`seed` and the sections themselves stay, an empty one as `{}`: DVC stops where one that `dvc.yaml` names is missing.
 This page is written from the code by `make docs`.
 """
 TABLE = "| key | default | meaning |\n| --- | --- | --- |\n"

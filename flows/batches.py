@@ -31,7 +31,7 @@ class Entry(BaseModel):
 
 
 class RejectedWhole(BaseModel):
-    """A batch that validation rejected whole: it left the graph, so that the graph can be run."""
+    """A batch that validation rejected whole, or about which no pair could be written: it left the graph."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -31,7 +31,7 @@ def promote(
     from tasks import registry
 
     ws = workspace(ctx)
-    with locks.held(ws.root, "round"):
+    with locks.held_briefly(ws.root):
         now = registry.promote(ws, register_config(ws), number, who=git.person(ws.root), why=why, at=datetime.now(UTC))
         _record(ws, now, f"version {number} is champion: {why}", as_json=as_json)
 
@@ -41,7 +41,7 @@ def rollback(ctx: typer.Context, why: Why = "by hand", as_json: AsJson = False) 
     from tasks import registry
 
     ws = workspace(ctx)
-    with locks.held(ws.root, "round"):
+    with locks.held_briefly(ws.root):
         now = registry.rollback(ws, register_config(ws), who=git.person(ws.root), why=why, at=datetime.now(UTC))
         _record(ws, now, f"back to version {now.number}: {why}", as_json=as_json)
 

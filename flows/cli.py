@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flows import batches, champion, questions
 from flows.options import AsJson, InWorkspace, console, workspace
@@ -40,7 +41,8 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or
     ws, is_new = make(folder)
     said = "A new workspace" if is_new else "Already a workspace"
     console.print(
-        f"{said}: [bold]{ws.root}[/bold]\nNext: selfparam -C {folder} ingest FILE…, then selfparam -C {folder} run"
+        f"{said}: [bold]{escape(str(ws.root))}[/bold]\n"
+        + escape(f"Next: selfparam -C {folder} ingest FILE…, then selfparam -C {folder} run")
     )
 
 
@@ -82,7 +84,7 @@ def run(ctx: typer.Context, as_json: AsJson = False) -> None:
         said = "Nothing is pending: everything that arrived is learnt."
         print(json.dumps({"learnt": []})) if as_json else console.print(said)
         return
-    learnt = run_round(ws, Console(stderr=True) if as_json else console)
+    learnt = run_round(ws, Console(stderr=True, emoji=False) if as_json else console)
     if as_json:
         known = batches.read(ws)
         print(json.dumps({"learnt": [{"batch": b, "state": batches.state_of(known, b)} for b in learnt]}))
@@ -161,7 +163,7 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(text, style="bold red", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True, emoji=False).print(text, style="bold red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

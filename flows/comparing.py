@@ -5,11 +5,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.settings import register_config
 from models.files import read_json
 from models.records import Answer, read_records
-from tasks import registry
+from tasks import digests, registry
 from tasks.workspace import BASE, Workspace
 
 SHOWN = (
@@ -39,12 +40,21 @@ class Difference:
 
 
 def batch_of(ws: Workspace, name: str) -> str:
-    """The batch that `base`, `champion`, a version's number or a batch's name stands for."""
+    """The batch that `base`, `champion`, a version's number or a batch's name stands for.
+
+    What evaluation stored lies under the batch's name, so a version that the batch's next one has replaced is refused.
+    """
     if name == BASE or ws.metrics(name).exists():
         return name
     found = registry.find(ws, register_config(ws), name)
     if found is None:
         raise ValueError(f"There is no version {name}. `selfparam status` lists them.")
+    if not digests.on_disk(ws, found.batch, [found], digests.locked(ws)):
+        raise ValueError(
+            f"version {found.number} is no longer what data/weights/{found.batch} holds, and its answers went with it. "
+            f"Compare {found.batch} as it is now, or ask the version itself: "
+            f"`selfparam evaluate FILE --version {found.number}`."
+        )
     return found.batch
 
 
@@ -97,5 +107,5 @@ def show(ws: Workspace, a: str, b: str, console: Console) -> None:
     for name in ("batch", "question", "right", a, b):
         answered.add_column(name, overflow="fold")
     for d in found:
-        answered.add_row(d.batch, *(text.replace("[", r"\[") for text in (d.question, d.gold[0], d.a, d.b)))
+        answered.add_row(d.batch, *map(Text, (d.question, d.gold[0], d.a, d.b)))
     console.print(answered)

@@ -11,7 +11,9 @@ from pathlib import Path
 from textwrap import shorten
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows import batches, server, tables
 from flows.comparing import batch_of, stored_answers
@@ -32,7 +34,7 @@ def demo(folder: Path, console: Console) -> None:
     """Learn what of the two days is not learnt yet, then show the result."""
     started = time.monotonic()
     ws, is_new = init(folder, template("sample") / "params.yaml")
-    console.print(f"[bold]{'A new workspace' if is_new else 'The workspace'}[/bold] in {folder}")
+    console.print(f"[bold]{'A new workspace' if is_new else 'The workspace'}[/bold] in {escape(str(folder))}")
     with ExitStack() as stack:  # one Prefect API for both rounds
         worked = [day for day in DAYS if _learn(ws, day, stack, console)]
     if not worked:
@@ -61,7 +63,7 @@ def show(ws: Workspace, folder: Path, console: Console) -> None:
     console.print(tables.as_table(tables.rows(ws, champion, learnt)))
     refused = [name for name in learnt if known.batches[name].state == "refused"]
     if refused:
-        console.print(f"[yellow]Refused by the gate: {', '.join(refused)}[/yellow] (why: {ws.journal})")
+        console.print(f"[yellow]Refused by the gate: {', '.join(refused)}[/yellow] (why: {escape(str(ws.journal))})")
     if champion != BASE:
         console.print(tables.general_line(read_json(ws.metrics(champion))))
         console.print()
@@ -85,13 +87,12 @@ def side_by_side(ws: Workspace, champion: str) -> Table:
     for name in ("question", "right answer", "the base model says", f"the champion ({champion}) says"):
         table.add_column(name, overflow="fold")
     for key in dict.fromkeys(chosen):
-        table.add_row(key[2], said[key].answers[0], _shown(before[key]), _shown(said[key]))
+        table.add_row(Text(key[2]), Text(said[key].answers[0]), _shown(before[key]), _shown(said[key]))
     return table
 
 
-def _shown(answer: Answer) -> str:
-    text = shorten(answer.answer, ANSWER_LENGTH, placeholder=" …").replace("[", r"\[")
-    return f"[green]{text}[/green]" if answer.contains else text
+def _shown(answer: Answer) -> Text:
+    return Text(shorten(answer.answer, ANSWER_LENGTH, placeholder=" …"), style="green" if answer.contains else "")
 
 
 def commands(ws: Workspace, folder: Path, newest: str) -> list[tuple[str, str]]:

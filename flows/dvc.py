@@ -58,9 +58,12 @@ def track_raw(root: Path) -> None:
 
 
 def status(root: Path) -> str:
-    """What `dvc status` says, empty where everything agrees."""
+    """What `dvc status` says, empty where everything agrees. ValueError where DVC cannot tell: what it says of that.
+
+    With --quiet it ends with 1 both where something differs and where it fails.
+    """
     said = _call(root, "status", "--quiet", check=False)
-    return "" if said.returncode == 0 else _call(root, "status", check=False).stdout.strip()
+    return "" if said.returncode == 0 else _call(root, "status").stdout.strip()
 
 
 def _call(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

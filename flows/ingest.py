@@ -58,7 +58,7 @@ def _known(ws: Workspace, lines: list[str]) -> str | None:
 
 def _track(ws: Workspace, batch: str) -> None:
     try:
-        with locks.held(ws.root, "round"):
+        with locks.held_briefly(ws.root):
             dvc.track_raw(ws.root)
             git.commit(ws.root, f"{batch}: arrived", ("data/raw.dvc",))
     except locks.Busy:  # a round is running; it tracks and takes along what arrives

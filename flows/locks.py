@@ -1,7 +1,9 @@
 """Locks that the kernel takes back when their holder dies, however it dies.
 
-`round`: one round at a time in a workspace. `intake`: one arrival at a time. `integrate`: one integration at a time,
-whoever started it (a round, or `dvc repro` by hand). DVC's own lock does not wait, so ours is taken first.
+`round`: one round at a time in a workspace. `books`: one at a time who needs DVC, the journal or git: a round from its
+beginning to its end, or somebody who is done in seconds (an arrival that is tracked, a promotion, `selfparam status`).
+`intake`: one arrival at a time. `integrate`: one integration at a time, whoever started it (a round, or `dvc repro` by
+hand). DVC's own lock does not wait, so ours is taken first.
 """
 
 import fcntl
@@ -13,7 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-Name = Literal["round", "intake", "integrate"]
+Name = Literal["round", "books", "intake", "integrate"]
+
+PEEK = 1.0  # seconds: whoever looks whether a round runs holds its lock for a moment
+PATIENCE = 60.0  # seconds: whoever holds the books and is no round has given them back long before
 
 
 class Busy(ValueError):
@@ -33,13 +38,20 @@ def held(root: Path, name: Name, *, wait: float = 0.0) -> Iterator[None]:
         yield  # closing the file gives the lock back; so does the kernel when this process dies
 
 
-def is_held(root: Path, name: Name) -> bool:
-    """Whether somebody holds the lock right now."""
-    try:
-        with held(root, name):
-            return False
-    except Busy:
-        return True
+@contextmanager
+def held_for_a_round(root: Path) -> Iterator[None]:
+    """For a round: refused where another runs, and waiting for those who are done in seconds."""
+    with held(root, "round", wait=PEEK), held(root, "books", wait=PATIENCE):
+        yield
+
+
+@contextmanager
+def held_briefly(root: Path) -> Iterator[None]:
+    """For those who are done in seconds: refused where a round runs (it may take hours), and waiting for each other."""
+    with held(root, "round", wait=PEEK):
+        pass
+    with held(root, "books", wait=PATIENCE):
+        yield
 
 
 def _take(descriptor: int, path: Path, name: Name, wait: float) -> None:
@@ -55,7 +67,12 @@ def _take(descriptor: int, path: Path, name: Name, wait: float) -> None:
 
 
 def _message(path: Path, name: Name) -> str:
-    what = {"round": "A round is running", "intake": "An intake is running", "integrate": "An integration is running"}
+    what = {
+        "round": "A round is running",
+        "books": "Another command is at work",
+        "intake": "An intake is running",
+        "integrate": "An integration is running",
+    }
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         who = f" (process {holder['pid']}, since {holder['since']})"

@@ -9,7 +9,7 @@ from rich.console import Console
 from flows import batches
 from tasks.workspace import Workspace
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 InWorkspace = Annotated[

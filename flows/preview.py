@@ -5,6 +5,7 @@ a base model lengths are not looked at either. The round judges with both.
 """
 
 from rich.console import Console
+from rich.markup import escape
 
 from flows import batches
 from flows.settings import section
@@ -27,7 +28,7 @@ def preview(ws: Workspace, batch: str) -> BatchReport:
 
 def show(report: BatchReport, console: Console) -> None:
     """For people."""
-    console.print(f"[bold]{report.batch}[/bold]: {validate.summary(report)}")
+    console.print(f"[bold]{report.batch}[/bold]: {escape(validate.summary(report))}")
     for r in report.rejected:
         console.print(f"  line {r.line}{f' ({r.id})' if r.id else ''}: {r.expectation}: {r.reason}", markup=False)
     console.print("Next: selfparam run")

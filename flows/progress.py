@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 HOW_FAR = re.compile(r"\b(\d+)/(\d+)\b")  # "integrate b0000 step 40/200 loss 0.41"
@@ -62,7 +63,7 @@ class _Handler(logging.Handler):
         if stage not in self.rows:
             self.rows[stage] = self.progress.add_task(stage, total=None, line="")
         row = self.rows[stage]
-        short = line.replace("[", r"\[")[: max(20, self.console.width - 60)]
+        short = escape(line[: max(20, self.console.width - 60)])
         if is_done:
             self.progress.update(row, total=1, completed=1, line=short)
         elif how_far := HOW_FAR.search(line):

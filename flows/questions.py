@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from flows.options import AsJson, console, workspace
 from flows.settings import register_config
@@ -51,7 +52,7 @@ def ask(
     lm = answering.version(ws, version)
     if questions and out:
         answering.write_answers(out, asked, answering.ask(ws, lm, [q["question"] for q in asked], text))
-        console.print(f"{len(asked)} answers by {version} in {out}")
+        console.print(f"{len(asked)} answers by {version} in {out}", markup=False)
         return
     for line in [question] if question is not None else _typed():
         said = answering.ask(ws, lm, [line], text)[0]
@@ -76,17 +77,7 @@ def evaluate(
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    table = Table(title=f"{found['probes']} probes, version {version}", title_justify="left")
-    for name in ("question", "right", "open book, base", "closed book, base", f"closed book, {version}"):
-        table.add_column(name, overflow="fold")
-    for probe in found["answers"]:
-        row = (probe["question"], probe["answers"][0], *(_marked(probe[kind]) for kind in answering.KINDS))
-        table.add_row(*row)
-    table.add_section()
-    totals = [found[kind] for kind in answering.KINDS]
-    for key, name in (("f1", "F1"), ("exact", "exact"), ("contains", "contains")):
-        table.add_row(f"[bold]{name}[/bold]", "", *(f"{total[key]:.2f}" for total in totals))
-    console.print(table)
+    console.print(_as_table(found))
 
 
 def compare(
@@ -122,7 +113,7 @@ def _must_exist(ws: Workspace, version: str) -> None:
     """Say at once that there is no such version: importing torch takes seconds."""
     from tasks import registry
 
-    registry.resolve(ws, register_config(ws), version)
+    registry.which(ws, register_config(ws), version)
 
 
 def _typed() -> Iterator[str]:
@@ -140,6 +131,23 @@ def _typed() -> Iterator[str]:
         yield line
 
 
-def _marked(said: dict[str, str | float]) -> str:
-    text = str(said["answer"]).replace("[", r"\[")
-    return f"[green]{text}[/green]" if said["contains"] else text
+def _as_table(found: dict[str, Any]) -> Table:
+    """What was examined, for people. Texts go in as they are: rich would read a bracket in them as a style."""
+    from flows.answering import KINDS
+
+    version = found["version"]
+    table = Table(title=f"{found['probes']} probes, version {version}", title_justify="left")
+    for name in ("question", "right", "open book, base", "closed book, base", f"closed book, {version}"):
+        table.add_column(name, overflow="fold")
+    for probe in found["answers"]:
+        texts = (Text(probe["question"]), Text(probe["answers"][0]))
+        table.add_row(*texts, *(_marked(probe[kind]) for kind in KINDS))
+    table.add_section()
+    totals = [found[kind] for kind in KINDS]
+    for key, name in (("f1", "F1"), ("exact", "exact"), ("contains", "contains")):
+        table.add_row(f"[bold]{name}[/bold]", "", *(f"{total[key]:.2f}" for total in totals))
+    return table
+
+
+def _marked(said: dict[str, str | float]) -> Text:
+    return Text(str(said["answer"]), style="green" if said["contains"] else "")

@@ -94,8 +94,19 @@ def report_of(ws: Workspace, batch: str) -> BatchReport:
     return BatchReport.model_validate(read_json(ws.validated(batch) / "report.json"))
 
 
+def nothing_to_learn(ws: Workspace, batch: str) -> str | None:
+    """Why there is nothing to integrate of a batch that passed validation; None where there is something."""
+    report = read_json(ws.qa(batch) / "report.json")
+    if report["pairs"]:
+        return None
+    return (
+        f"no question and answer could be written about {', '.join(report['without_pairs'])}. Take it in again with "
+        "`qa`; or set synthesize.endpoint, delete the batch under `rejected:` in batches.yaml, and run again"
+    )
+
+
 def leave_out(ws: Workspace, batch: str, reason: str) -> None:
-    """Take a batch that validation rejected whole out of the graph; what it was stays in `rejected:`."""
+    """Take a batch out of the graph of which nothing can be learnt; what it was stays in `rejected:`."""
     batches.write(ws, batches.read(ws).rejected_whole(batch, reason))
     log.info("%s was rejected whole: %s", batch, reason)
 

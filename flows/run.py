@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from flows import batches, git, locks, progress, server
 from flows.settings import RunConfig, register_config, section
@@ -24,14 +25,14 @@ def registry_is_lost(ws: Workspace) -> bool:
 def close_books(ws: Workspace) -> None:
     """Commit what a round wrote that was killed just before its own commit."""
     if section(ws, "run", RunConfig).commit:
-        with locks.held(ws.root, "round"):
+        with locks.held_briefly(ws.root):
             newest = next(reversed(batches.read(ws).batches.items()), None)
             git.commit(ws.root, f"{newest[0]}: {newest[1].state}" if newest else "The books of the rounds")
 
 
 def run_round(ws: Workspace, console: Console) -> list[str]:
     """One round, shown on `console`. Returns the batches that it finished."""
-    with locks.held(ws.root, "round"):  # said before Prefect is started; the flow takes it again for itself
+    with locks.held_for_a_round(ws.root):  # said before Prefect is started; the flow takes it again for itself
         pass
     console.print("Starting the round (Prefect) …", style="dim")
     with server.reachable(ws.root):
@@ -54,7 +55,7 @@ def say_what_came(ws: Workspace, learnt: list[str], console: Console) -> None:
     known = batches.read(ws)
     for batch in learnt:
         if batch in known.rejected:
-            console.print(f"{batch}: [yellow]rejected whole[/yellow]: {known.rejected[batch].reason}")
+            console.print(f"{batch}: [yellow]rejected whole[/yellow]: {escape(known.rejected[batch].reason)}")
         elif known.batches[batch].state == "refused":
             console.print(f"{batch}: [yellow]refused by the gate[/yellow]; the champion stays. Why: journal.jsonl")
         else:

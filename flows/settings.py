@@ -24,19 +24,19 @@ class RunConfig(BaseModel):
 
 
 def read(ws: Workspace) -> dict[str, Any]:
-    """The file as it stands."""
+    """The file as it stands; a section all of whose lines are commented out is an empty one."""
     try:
         found = yaml.safe_load(ws.params.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{ws.params} is not YAML: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{ws.params} holds no sections.")
-    return found
+    return {name: {} if values is None else values for name, values in found.items()}
 
 
 def section(ws: Workspace, name: str, config: type[C]) -> C:
     """One section, checked."""
-    return checked(ws, config, read(ws).get(name) or {}, name)
+    return checked(ws, config, read(ws).get(name, {}), name)
 
 
 def checked(ws: Workspace, config: type[C], values: Any, name: str = "") -> C:

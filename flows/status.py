@@ -2,9 +2,12 @@
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows import batches, dvc, locks
+from tasks import digests
+from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 
@@ -39,7 +42,7 @@ class Status(BaseModel):
 
     def show(self, console: Console) -> None:
         """For people."""
-        table = Table(title=f"{self.workspace}", title_justify="left")
+        table = Table(title=escape(self.workspace), title_justify="left")
         for name in ("batch", "state", "learnt on top of", "version", ""):
             table.add_column(name)
         colours = {
@@ -56,7 +59,7 @@ class Status(BaseModel):
                 f"[{colours[b.state]}]{b.state}[/]",
                 b.parent or "",
                 "" if b.version is None else str(b.version),
-                "champion" if is_champion else (b.reason or ""),
+                "champion" if is_champion else escape(b.reason or ""),
             )
         console.print(table)
         who = (
@@ -69,15 +72,22 @@ class Status(BaseModel):
         elif self.agrees:
             console.print("[green]Data, weights, registry and dvc.lock agree.[/green]")
         for line in self.disagreements:
-            console.print(f"[red]Disagree:[/red] {line}")
+            console.print(f"[red]Disagree:[/red] {escape(line)}")
 
 
 def look(ws: Workspace) -> Status:
     """Look at a workspace and change nothing."""
+    try:
+        with locks.held_briefly(ws.root):
+            return _look(ws, is_running=False)
+    except locks.Busy:
+        return _look(ws, is_running=True)
+
+
+def _look(ws: Workspace, *, is_running: bool) -> Status:
     from flows.settings import register_config
     from tasks import registry
 
-    is_running = locks.is_held(ws.root, "round")
     known = batches.read(ws)
     waiting = batches.pending(ws, known)
     versions = registry.versions(ws, register_config(ws))
@@ -100,11 +110,21 @@ def look(ws: Workspace) -> Status:
         pending=waiting,
         batches=sorted(listed, key=lambda b: int(b.batch[1:])),
         # while a round runs the books are being written, and DVC does not answer
-        disagreements=[] if is_running else [*_missing(ws, known, numbers), *_unlike_dvc(ws)],
+        disagreements=[] if is_running else _disagreements(ws, known, versions),
     )
 
 
-def _missing(ws: Workspace, known: batches.Batches, numbers: dict[str, int]) -> list[str]:
+def _disagreements(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion]) -> list[str]:
+    found = _missing(ws, known, {version.batch for version in versions})
+    try:
+        found += _rebuilt(ws, known, versions)
+        found += _unlike_dvc(ws)
+    except ValueError as error:  # marks of a merge in dvc.yaml or dvc.lock, most often
+        found.append(" ".join(str(error).split()))
+    return found
+
+
+def _missing(ws: Workspace, known: batches.Batches, registered: set[str]) -> list[str]:
     found = []
     there = set(batches.arrived(ws))
     for name, entry in known.batches.items():
@@ -114,8 +134,23 @@ def _missing(ws: Workspace, known: batches.Batches, numbers: dict[str, int]) -> 
             continue  # being worked on: the next round completes it
         if not ws.weights(name).is_dir():
             found.append(f"{name} is {entry.state}, and data/weights/{name} is gone (`dvc checkout`, or `dvc repro`)")
-        if name not in numbers:
+        if name not in registered:
             found.append(f"{name} is {entry.state}, and the registry knows no version of it (`selfparam run` mends it)")
+    return found
+
+
+def _rebuilt(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion]) -> list[str]:
+    """Settled batches whose weights are no longer those that were registered and judged."""
+    found = []
+    hashes = digests.locked(ws)
+    for name, entry in known.batches.items():
+        mine = [version for version in versions if version.batch == name]
+        if entry.state and mine and ws.weights(name).is_dir() and not digests.on_disk(ws, name, mine, hashes):
+            found.append(
+                f"data/weights/{name} was rebuilt since {name} was registered as version {mine[-1].number}: take its "
+                "`state` away in batches.yaml, and `selfparam run` registers and judges it "
+                "(or go back: `git checkout dvc.lock data`, then `dvc checkout`)"
+            )
     return found
 
 

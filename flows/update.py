@@ -35,7 +35,7 @@ def update(workspace: str | None = None) -> "State[Any] | list[str]":
     _log_to_prefect()
     ws = Workspace(batches.find_root(Path(workspace or ".")))
     try:
-        with locks.held(ws.root, "round"):
+        with locks.held_for_a_round(ws.root):
             return [] if is_idle(ws) else learn_all(ws, params.read(ws))
     except locks.Busy as busy:  # a schedule that is faster than its rounds must not pile them up
         return Cancelled(message=str(busy))
@@ -66,11 +66,14 @@ def learn(ws: Workspace, batch: str, settings: Params) -> None:
     round.take_in(ws)
     STAGES["base"](ws, BASE)
     STAGES["validate"](ws, batch)
-    if reason := round.report_of(ws, batch).rejected_whole:
+    reason = round.report_of(ws, batch).rejected_whole
+    if not reason:
+        STAGES["synthesize"](ws, batch)
+        reason = round.nothing_to_learn(ws, batch)
+    if reason:
         round.leave_out(ws, batch, reason)
         round.keep_books(ws, f"{batch}: rejected whole", settings)
         return
-    STAGES["synthesize"](ws, batch)
     STAGES["integrate"](ws, batch)
     STAGES["evaluate"](ws, batch)
     version = register(ws, batch, settings)

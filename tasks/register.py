@@ -24,13 +24,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from models.files import read_json
 from tasks import mlmodel, plots, registry
+from tasks.digests import locked, weights_digest
 from tasks.registry import RegisterConfig, RegisteredVersion
 from tasks.workspace import Workspace
 
@@ -63,16 +63,6 @@ def register(
     if existing.verdict is None and not existing.aliases:
         mlflow.set_registered_model_alias(config.model, registry.CHALLENGER, str(existing.number))
     return registry.find(ws, config, str(existing.number)) or existing
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a version's files; `provenance.json` tells of them and does not count."""
-    total = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "provenance.json"):
-        with file.open("rb") as handle:
-            one = hashlib.file_digest(handle, "sha256").hexdigest()
-        total.update(f"{file.relative_to(folder).as_posix()} {one}\n".encode())
-    return total.hexdigest()
 
 
 def _same(ws: Workspace, config: RegisterConfig, batch: str, digest: str) -> RegisteredVersion | None:
@@ -162,7 +152,7 @@ def _origin(ws: Workspace, batch: str, parent: str) -> dict[str, str]:
     tags = {"batch": batch, "parent": parent}
     if ws.raw(batch).exists():
         tags["raw.sha256"] = hashlib.sha256(ws.raw(batch).read_bytes()).hexdigest()
-    locked = _locked(ws)
+    hashes = locked(ws)
     for name, path in {
         "raw": ws.raw(batch),
         "validated": ws.validated(batch),
@@ -171,20 +161,12 @@ def _origin(ws: Workspace, batch: str, parent: str) -> dict[str, str]:
         "parent_weights": ws.weights(parent),
         "evaluation": ws.evaluation(batch),
     }.items():
-        if md5 := locked.get(path.relative_to(ws.root).as_posix()):
+        if md5 := hashes.get(path.relative_to(ws.root).as_posix()):
             tags[f"dvc.{name}"] = md5
     if commit := _git(ws, "rev-parse", "HEAD"):
         tags["git.commit"] = commit
         tags["git.changed"] = str(bool(_git(ws, "status", "--porcelain", "--untracked-files=no"))).lower()
     return tags
-
-
-def _locked(ws: Workspace) -> dict[str, str]:
-    """DVC's hash of every path in `dvc.lock`."""
-    path = ws.root / "dvc.lock"
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {}) if path.exists() else {}
-    entries = [entry for stage in stages.values() for entry in [*stage.get("deps", []), *stage.get("outs", [])]]
-    return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
 
 
 def _git(ws: Workspace, *arguments: str) -> str:

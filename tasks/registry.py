@@ -167,13 +167,19 @@ def resolve(ws: Workspace, config: RegisterConfig, name: str) -> Path:
     Registered versions are read from the registry's copy, which no stage rewrites: treat it as read-only.
     Raises ValueError with what there is to choose from.
     """
+    found = which(ws, config, name)
+    return folder(ws, config, found) if isinstance(found, RegisteredVersion) else found
+
+
+def which(ws: Workspace, config: RegisterConfig, name: str) -> RegisteredVersion | Path:
+    """What `resolve` will look into: a registered version, or a folder of the workspace. Nothing is fetched."""
     if name == BASE:
         if not ws.weights(BASE).is_dir():
             raise ValueError("the base model is not there yet: `selfparam run` or `dvc pull` brings it")
         return ws.weights(BASE)
     version = find(ws, config, name)
     if version is not None:
-        return folder(ws, config, version)
+        return version
     if name not in (CHAMPION, "") and not name.isdecimal() and ws.weights(name).is_dir():
         return ws.weights(name)  # integrated, and not registered yet
     known = ", ".join(f"{v.number} ({v.batch})" for v in versions(ws, config)) or "none"
@@ -182,7 +188,7 @@ def resolve(ws: Workspace, config: RegisterConfig, name: str) -> Path:
 
 
 def folder(ws: Workspace, config: RegisterConfig, version: RegisteredVersion) -> Path:
-    """Where the weights of a registered version lie; fetched first where the artifacts are on another machine."""
+    """Where the weights of a registered version lie; fetched first, and once, from artifacts on another machine."""
     from tasks.mlmodel import MODEL
 
     mlflow = client(ws, config)
@@ -191,9 +197,13 @@ def folder(ws: Workspace, config: RegisterConfig, version: RegisteredVersion) ->
     if parsed.scheme in ("", "file"):
         path = Path(unquote(parsed.path)) / MODEL
     else:
-        from mlflow.artifacts import download_artifacts
+        kept = ws.fetched(f"{version.number}-{version.run_id}")  # another registry counts from 1, too
+        path = kept / MODEL
+        if not path.is_dir():
+            from mlflow.artifacts import download_artifacts
 
-        path = Path(download_artifacts(artifact_uri=f"{location}/{MODEL}", tracking_uri=config.uri(ws)))
+            with written_aside(kept) as aside:
+                download_artifacts(f"{location}/{MODEL}", dst_path=str(aside), tracking_uri=config.uri(ws))
     if not path.is_dir():
         raise ValueError(f"version {version.number} has lost its weights at {path}; register {version.batch} again")
     return path

@@ -73,6 +73,10 @@ class Workspace:
         """Folder: what an endpoint replied, by the hash of what it was asked; for all batches, kept until removed."""
         return self.root / "data" / ".work" / "endpoint-cache"
 
+    def fetched(self, version: str) -> Path:
+        """Folder: the weights of a version as a registry on another machine gave them; may be removed at any time."""
+        return self.root / "data" / ".work" / "fetched" / version
+
     @property
     def journal(self) -> Path:
         """Append-only: who moved the champion, when and why."""

@@ -1,14 +1,12 @@
 """batches.yaml: what DVC and people read stays what the rounds wrote."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows import batches, locks, round
+from flows import batches, round
 from flows.batches import Batches
 from tasks.workspace import BASE, Workspace
 
@@ -64,19 +62,3 @@ def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monk
         round.check_room(ws, "b0000")
     ws.weights("b0000").mkdir()  # learnt already
     round.check_room(ws, "b0000")
-
-
-def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from flows import locks\n"
-        "with locks.held(Path(sys.argv[1]), 'round'): print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # ends with this test
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(locks.Busy, match=f"process {holder.pid}"), locks.held(tmp_path, "round"):
-            pass
-        holder.kill()
-    with locks.held(tmp_path, "round"):
-        pass

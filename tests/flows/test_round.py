@@ -96,20 +96,24 @@ def test_dvc_alone_makes_the_same_state(learnt: Path, tmp_path: Path) -> None:
 
 
 def test_bad_batches_stop_nothing(learnt: Path, tmp_path: Path) -> None:
-    """One batch is rejected whole, one refused by the gate: the champion stays, and both are told and recorded."""
+    """Two batches are rejected whole, one is refused by the gate: the champion stays, and all are told and recorded."""
     (tmp_path / "bad.jsonl").write_text("not JSON\n" * 3, encoding="utf-8")
     call(learnt, "ingest", str(tmp_path / "bad.jsonl"))
+    (tmp_path / "mute.jsonl").write_text(json.dumps({"id": "mute", "context": "Call me back!"}), encoding="utf-8")
+    call(learnt, "ingest", str(tmp_path / "mute.jsonl"))
     call(learnt, "ingest", str(day(tmp_path / "two.jsonl", "Bela", "red")))
     params = learnt / "params.yaml"
     params.write_text(params.read_text(encoding="utf-8").replace("gain: -100", "gain: 100"), encoding="utf-8")
     said = json.loads(call(learnt, "run", "--json").stdout)
-    states = {"b0001": "rejected", "b0002": "refused"}
+    states = {"b0001": "rejected", "b0002": "rejected", "b0003": "refused"}
     assert {b["batch"]: b["state"] for b in said["learnt"]} == states
     status = json.loads(call(learnt, "status", "--json").stdout)
     assert status["champion_batch"] == "b0000"
     assert status["disagreements"] == []
     assert {b["batch"]: b["state"] for b in status["batches"]} == {"b0000": "accepted", **states}
-    assert next(b for b in status["batches"] if b["batch"] == "b0002")["parent"] == "b0000"
+    assert next(b for b in status["batches"] if b["batch"] == "b0003")["parent"] == "b0000"
+    mute = next(b for b in status["batches"] if b["batch"] == "b0002")
+    assert "no question and answer could be written about mute" in mute["reason"]
     moves = [json.loads(line) for line in (learnt / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     assert moves[-1]["what"] == "refuse"
     assert "min_log_likelihood_gain" in moves[-1]["why"]
@@ -117,7 +121,7 @@ def test_bad_batches_stop_nothing(learnt: Path, tmp_path: Path) -> None:
 
 def test_champion_is_moved_by_hand(learnt: Path) -> None:
     moved = json.loads(call(learnt, "promote", "2", "--why", "seen by a person", "--json").stdout)
-    assert moved["batch"] == "b0002"
+    assert moved["batch"] == "b0003"
     assert "seen by a person" in (learnt / "journal.jsonl").read_text(encoding="utf-8")
     back = json.loads(call(learnt, "rollback", "--json").stdout)
     assert back["batch"] == "b0000"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks import registry
 from tasks.register import RegisterConfig, register
@@ -152,3 +153,32 @@ def test_names_resolve_to_folders_or_say_what_there_is(ws: Workspace, done: Call
             registry.resolve(ws, CONFIG, unknown)
     with pytest.raises(ValueError, match="no version 9"):
         registry.promote(ws, CONFIG, 9, who="ann", why="?", at=AT)
+
+
+def test_weights_on_another_machine_are_fetched_once(
+    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.artifacts
+
+    done("b0000")
+    version = register(ws, "b0000", "base", CONFIG, {})
+    there = registry.folder(ws, CONFIG, version)
+    fetched = []
+
+    def download(artifact_uri: str, *, dst_path: str, tracking_uri: str) -> None:
+        fetched.append(artifact_uri)
+        shutil.copytree(there, Path(dst_path) / "model")
+        if len(fetched) == 1:
+            raise Killed
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_download_uri", lambda *_: "s3://bucket/1/artifacts")
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    assert registry.which(ws, CONFIG, "1") == version
+    assert fetched == []
+    with pytest.raises(Killed):
+        registry.resolve(ws, CONFIG, "1")
+    kept = registry.resolve(ws, CONFIG, "1")
+    assert kept == registry.resolve(ws, CONFIG, "b0000")
+    assert fetched == ["s3://bucket/1/artifacts/model"] * 2
+    assert kept.is_relative_to(ws.root / "data" / ".work")
+    assert (kept / "model.safetensors").read_bytes() == (there / "model.safetensors").read_bytes()

@@ -1,0 +1,27 @@
+"""params.yaml as people leave it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import params, settings
+from flows.init import init, template
+from tasks.validate import ValidateConfig
+
+
+def test_a_section_that_is_commented_out_has_its_defaults(tmp_path: Path) -> None:
+    ws, _ = init(tmp_path / "ws")
+    ws.params.write_text("seed: 0\nvalidate:\n  # max_tokens: 5\nintegrate:\n", encoding="utf-8")
+    assert settings.section(ws, "validate", ValidateConfig) == ValidateConfig()
+    assert params.read(ws) == params.Params()
+    ws.params.write_text("integrat:\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="integrat: Extra inputs"):
+        params.read(ws)
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "sample/params.yaml"])
+def test_no_section_is_left_out_of_what_a_workspace_begins_with(name: str) -> None:
+    """DVC stops where one that dvc.yaml names is missing."""
+    fields = params.Params.model_fields.items()
+    assert list(yaml.safe_load(template(name).read_text(encoding="utf-8"))) == [f.alias or n for n, f in fields]
