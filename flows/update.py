@@ -62,6 +62,7 @@ def learn_all(ws: Workspace, settings: Params) -> list[str]:
 
 def learn(ws: Workspace, batch: str, settings: Params) -> None:
     """One batch's way through."""
+    round.check_base(ws, settings)
     round.check_room(ws, batch)
     round.take_in(ws)
     STAGES["base"](ws, BASE)

@@ -8,6 +8,8 @@ import yaml
 
 from flows import batches, round
 from flows.batches import Batches
+from flows.params import Params
+from models.files import write_json
 from tasks.workspace import BASE, Workspace
 
 
@@ -62,3 +64,15 @@ def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monk
         round.check_room(ws, "b0000")
     ws.weights("b0000").mkdir()  # learnt already
     round.check_room(ws, "b0000")
+
+
+def test_another_base_is_refused_once_something_was_learnt(ws: Workspace) -> None:
+    other = Params.model_validate({"base": {"model": "other"}})
+    round.check_base(ws, other)  # nothing was made yet
+    write_json(ws.weights(BASE) / "provenance.json", {"version": BASE, "parent": None, "model": "embedded"})
+    batches.write(ws, Batches().begun("b0000", BASE))
+    round.check_base(ws, other)  # a first round that failed may go on with another one
+    batches.write(ws, Batches().begun("b0000", BASE).ended("b0000", "refused"))
+    with pytest.raises(ValueError, match=r"base\.model is other, and b0000 was learnt on embedded"):
+        round.check_base(ws, other)
+    round.check_base(ws, Params())
