@@ -21,6 +21,8 @@ from rich.markup import escape
 from flows import batches, champion, questions
 from flows.options import AsJson, InWorkspace, console, workspace
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 app = typer.Typer(
     name="selfparam",
     help="A stream of experiences goes in, a model that has learnt them comes out.",
@@ -147,19 +149,29 @@ def main() -> None:
     """The console script: what goes wrong is one clear line and exit status 1, or 2 for a wrong use of a command."""
     try:
         app()
-    except KeyboardInterrupt:
-        _say("Stopped. The next `selfparam run` goes on from here.")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _say("Stopped. The next `selfparam run` goes on from here.")
+        _leave(ended.code)
     except (ValueError, OSError) as error:
         _say(f"Error: {error}")
-        sys.exit(1)
+        _leave(1)
     except Exception as error:  # a defect of ours
         if os.environ.get("SELFPARAM_TRACEBACK"):
             raise
         at = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(at.filename).name}:{at.lineno}"
         _say(f"Error: {type(error).__name__}: {error} ({where}). SELFPARAM_TRACEBACK=1 shows the way to it.")
-        sys.exit(1)
+        _leave(1)
+
+
+def _leave(status: "str | int | None") -> None:
+    """End. Where a round went wrong Prefect's threads would wait for ever to tell a server that is gone."""
+    if status and "prefect" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)
+    sys.exit(status)
 
 
 def _say(text: str) -> None:

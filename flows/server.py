@@ -47,6 +47,7 @@ def reachable(root: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the round, which still has something to tell it
         )
     os.environ["PREFECT_API_URL"] = url
     import prefect.main  # noqa: F401 - takes as long as the server's start: the two go side by side
@@ -54,8 +55,8 @@ def reachable(root: Path) -> Iterator[str]:
     try:
         _wait(server, url, log)
         yield url
-        _tell_the_rest()
     finally:
+        _tell_the_rest()
         del os.environ["PREFECT_API_URL"]
         _stop(server)
 

@@ -26,6 +26,33 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @linux_only
 @pytest.mark.slow
+def test_ctrl_c_ends_a_round_at_once_and_leaves_nothing_running(tmp_path: Path, new_workspace: Workspaces) -> None:
+    workspace = new_workspace(tmp_path / "ws")
+    call(workspace, "ingest", str(day(tmp_path / "one.jsonl", "Anna")))
+    round = subprocess.Popen(
+        [*SELFPARAM, "run"],
+        cwd=workspace,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # as a terminal does: all that the round started hear of it
+    )
+    with round:
+        assert round.stdout is not None
+        next(line for line in round.stdout if line.startswith("base: > selfparam"))
+        os.killpg(round.pid, signal.SIGINT)
+        try:
+            said, _ = round.communicate(timeout=60)
+        finally:
+            round.kill()
+    assert round.returncode == 130
+    assert "Stopped. The next `selfparam run` goes on from here." in said
+    wait_for_orphans(workspace)
+
+
+@linux_only
+@pytest.mark.slow
 def test_killed_in_each_stage_and_completed(tmp_path: Path, new_workspace: Workspaces) -> None:
     workspace = new_workspace(tmp_path / "ws")
     call(workspace, "ingest", str(day(tmp_path / "one.jsonl", "Anna")))
