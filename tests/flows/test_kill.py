@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_ctrl_c_ends_a_round_at_once_and_leaves_nothing_running(tmp_path: Path, 
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # as a terminal does: all that the round started hear of it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's job in the background ignores it
     )
     with round:
         assert round.stdout is not None
