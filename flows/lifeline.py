@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from models.files import is_alive
+
 PR_SET_PDEATHSIG = 1
 PARENT = "SELFPARAM_PARENT"  # the process id of the round, for stages that a shell or DVC stands between
 
@@ -45,17 +47,6 @@ def _watch(parent: int, round_pid: str | None) -> None:
     while os.getppid() == parent and (round_pid is None or is_alive(int(round_pid))):
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process with this id exists (of whatever user)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def main(arguments: Sequence[str]) -> None:

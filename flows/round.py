@@ -70,10 +70,13 @@ def check_base(ws: Workspace, params: Params) -> None:
     """Refuse another base once something was learnt: its teacher would speak to weights and memory of the old one."""
     made = ws.weights(BASE) / "provenance.json"
     settled = [name for name, entry in batches.read(ws).batches.items() if entry.state]
-    if not settled or not made.exists() or read_json(made)["model"] == params.base.model:
+    if not settled or not made.exists():
+        return
+    known = read_json(made)["model"]
+    if known == params.base.model:
         return
     raise ValueError(
-        f"{ws.params}: base.model is {params.base.model}, and {settled[-1]} was learnt on {read_json(made)['model']}. "
+        f"{ws.params}: base.model is {params.base.model}, and {settled[-1]} was learnt on {known}. "
         "Put it back; or let `dvc repro` learn all batches again on the new base; or begin with it in a workspace of "
         "its own (`selfparam init`)."
     )

@@ -54,9 +54,11 @@ def reachable(root: Path) -> Iterator[str]:
 
     try:
         _wait(server, url, log)
-        yield url
+        try:
+            yield url
+        finally:
+            _tell_the_rest()
     finally:
-        _tell_the_rest()
         del os.environ["PREFECT_API_URL"]
         _stop(server)
 

@@ -97,15 +97,15 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
         return True
     kind = (device.type, dtype)
     if kind not in _measured:
-        _measured[kind] = machine.chosen(f"fused attention in {dtype} is faster", device, lambda: _gains(kind, device))
+        _measured[kind] = machine.chosen(f"fused attention in {dtype} is faster", device, lambda: _gains(device, dtype))
     return _measured[kind]
 
 
-def _gains(kind: tuple[str, torch.dtype], device: torch.device) -> bool:
-    _measured[kind] = False  # what is measured takes the plain way first
-    plain = _seconds(device, kind[1])
-    _measured[kind] = True
-    return _seconds(device, kind[1]) < 0.8 * plain
+def _gains(device: torch.device, dtype: torch.dtype) -> bool:
+    _measured[device.type, dtype] = False  # what is measured takes the plain way first
+    plain = _seconds(device, dtype)
+    _measured[device.type, dtype] = True
+    return _seconds(device, dtype) < 0.8 * plain
 
 
 @torch.inference_mode(False)

@@ -19,7 +19,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.aside-*"):
-        if _is_gone(left.name.rpartition("-")[2]):
+        process = left.name.rpartition("-")[2]
+        if process.isdecimal() and not is_alive(int(process)):
             _remove(left)
     aside = path.with_name(f".{path.name}.aside-{os.getpid()}")
     _remove(aside)
@@ -69,14 +70,15 @@ def _sync(path: Path) -> None:
             os.fsync(handle.fileno())
 
 
-def _is_gone(process: str) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists (of whatever user)."""
     try:
-        os.kill(int(process), 0)
-    except (ValueError, PermissionError):
-        return False
+        os.kill(pid, 0)
     except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
-    return False
+    return True
 
 
 def _remove(path: Path) -> None:

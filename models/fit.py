@@ -25,10 +25,11 @@ def check(lm: LanguageModel) -> None:
     generator = torch.Generator().manual_seed(0)
     beginning, *ends = torch.randint(len(lm.tokenizer), (3, length), generator=generator).tolist()
     texts = [[*beginning, *end[: LENGTH // 2]] for end in ends]
+    own = [_own_logits(lm, text)[-9:-1] for text in texts]
+    matrix_VD = lm.output_matrix_VD.cpu()
     for together in (texts, texts[:1]):
-        prompts, answers = [t[:-8] for t in together], [t[-8:] for t in together]
-        ours = [states @ lm.output_matrix_VD.cpu().T for states in states_after(lm, prompts, answers)]
-        worst = max(_kl(_own_logits(lm, t)[-9:-1], logits) for t, logits in zip(together, ours, strict=True))
+        ours = states_after(lm, [text[:-8] for text in together], [text[-8:] for text in together])
+        worst = max(_kl(logits_TV, states_TD @ matrix_VD.T) for logits_TV, states_TD in zip(own, ours, strict=False))
         if not worst < FARTHEST:
             raise ValueError(
                 f"base.model: {type(lm.model).__name__} is computed otherwise here than by transformers "

@@ -51,5 +51,9 @@ def on_disk(
     for version in reversed(versions):
         if md5 and version.tags.get("dvc.weights") == md5:
             return version
-    digest = weights_digest(ws.weights(batch))
+    return of_weights(versions, weights_digest(ws.weights(batch)))
+
+
+def of_weights(versions: Sequence[RegisteredVersion], digest: str) -> RegisteredVersion | None:
+    """The newest of `versions` whose weights have this digest."""
     return next((version for version in reversed(versions) if version.tags.get("weights.sha256") == digest), None)

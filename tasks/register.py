@@ -30,7 +30,7 @@ from mlflow.exceptions import MlflowException
 
 from models.files import read_json
 from tasks import mlmodel, plots, registry
-from tasks.digests import locked, weights_digest
+from tasks.digests import locked, of_weights, weights_digest
 from tasks.registry import RegisterConfig, RegisteredVersion
 from tasks.workspace import Workspace
 
@@ -66,14 +66,7 @@ def register(
 
 
 def _same(ws: Workspace, config: RegisterConfig, batch: str, digest: str) -> RegisteredVersion | None:
-    return next(
-        (
-            v
-            for v in reversed(registry.versions(ws, config))
-            if v.batch == batch and v.tags.get("weights.sha256") == digest
-        ),
-        None,
-    )
+    return of_weights([v for v in registry.versions(ws, config) if v.batch == batch], digest)
 
 
 def _experiment(mlflow: MlflowClient, ws: Workspace, config: RegisterConfig) -> str:

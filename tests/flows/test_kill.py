@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,17 +31,11 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_ends_a_round_at_once_and_leaves_nothing_running(tmp_path: Path, new_workspace: Workspaces) -> None:
     workspace = new_workspace(tmp_path / "ws")
     call(workspace, "ingest", str(day(tmp_path / "one.jsonl", "Anna")))
-    round = subprocess.Popen(
-        [*SELFPARAM, "run"],
-        cwd=workspace,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    with started(
+        workspace,
         start_new_session=True,  # as a terminal does: all that the round started hear of it
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's job in the background ignores it
-    )
-    with round:
+    ) as round:
         assert round.stdout is not None
         next(line for line in round.stdout if line.startswith("base: > selfparam"))
         os.killpg(round.pid, signal.SIGINT)
@@ -76,16 +71,22 @@ def test_killed_in_each_stage_and_completed(tmp_path: Path, new_workspace: Works
     assert git(workspace, "status", "--short") == ""
 
 
-def kill_at(workspace: Path, moment: str) -> None:
-    """Start a round and kill it, itself only, when it says `moment`."""
-    with subprocess.Popen(
+def started(workspace: Path, **how: Any) -> "subprocess.Popen[str]":
+    """A round whose lines can be read as they come."""
+    return subprocess.Popen(
         [*SELFPARAM, "run"],
         cwd=workspace,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as round:
+        **how,
+    )
+
+
+def kill_at(workspace: Path, moment: str) -> None:
+    """Start a round and kill it, itself only, when it says `moment`."""
+    with started(workspace) as round:
         assert round.stdout is not None
         said = []
         for line in round.stdout:
@@ -172,6 +173,6 @@ def running(pid: int) -> bool:
 
 
 def alive(pid: int) -> bool:
-    from flows import lifeline
+    from models.files import is_alive
 
-    return lifeline.is_alive(pid)
+    return is_alive(pid)
