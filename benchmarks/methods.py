@@ -30,6 +30,7 @@ from models.integrate import IntegrateConfig, integrate
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
+from models.retention import anchored
 from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
 from models.synthesize import neighbours as pairs_about_others
@@ -72,18 +73,21 @@ def fine_tuned_on_contexts(lesson: Lesson) -> Trained:
     steps = lesson.config.epochs * math.ceil(learnt / lesson.config.batch_size)
     batch = min(len(sentences), max(1, lesson.config.batch_size // 4))  # contexts are long: as many tokens a step
     epochs = math.ceil(steps / math.ceil(len(sentences) / batch))
-    return Trained({"new": sentences}, lesson.config.model_copy(update={"batch_size": batch, "epochs": epochs}))
+    config = lesson.config.model_copy(update={"batch_size": batch, "epochs": epochs, "anchor": 0.0})
+    return Trained({"new": sentences}, config)
 
 
 def fine_tuned_on_sentences(lesson: Lesson) -> Trained:
     """FT(S): the next token of the written answers, from their questions."""
     sentences = _taught(lesson, lesson.config)
-    return Trained({"new": [replace(s, written=1.0) for s in sentences]}, lesson.config)
+    config = lesson.config.model_copy(update={"anchor": 0.0})
+    return Trained({"new": [replace(s, written=1.0) for s in sentences]}, config)
 
 
 def as_published(lesson: Lesson) -> Trained:
     """SELF-PARAM's own objective: the pure KL, the teacher reads the context and no more."""
-    config = lesson.config.model_copy(update={"evidence": False, "written_share_self": 0.0, "written_share_given": 0.0})
+    pure = {"evidence": False, "written_share_self": 0.0, "written_share_given": 0.0, "anchor": 0.0}
+    config = lesson.config.model_copy(update=pure)
     return Trained({"new": _taught(lesson, config), "unrelated": lesson.unrelated}, config)
 
 
@@ -174,6 +178,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
         student, started = model.load(ws.weights(BASE), fused_kernels=not settings.compiled), time.monotonic()
         groups, own, rollouts = METHODS[name](lesson)
         integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, rollouts=rollouts)
+        anchored(student, base, own.anchor)
         seconds = time.monotonic() - started
         row(name, student, answer_probes(student, probes, config), f"{seconds:.0f}")
 

@@ -82,6 +82,12 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         description="share of the new sentences that the student writes itself, anew in each pass after the first",
     )
     on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
+    new_weight: float = Field(
+        0.5,
+        gt=0,
+        description="weight of the KL on new sentences in a step that replays earlier ones: less learns less at once "
+        "and keeps more; 1 where there is nothing to replay",
+    )
     unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
     unrelated_limit: float = Field(
         0.06,
@@ -101,6 +107,13 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         "replay",
         description="which remembered sentences are replayed: all in turn, the half that is `forgotten` most, or none "
         "(`sequential`, the paper's setting)",
+    )
+    anchor: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the way back to the base on which a version stands after its lesson: bounds the drift of "
+        "a stream, and replay restores what fades; 0: none, as published",
     )
     replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
     replay_batch: int = Field(20, ge=0, description="replayed sentences a step")
@@ -175,7 +188,8 @@ def integrate(
         batch = [
             (g, own.get(i, sentences[g][i]) if g == NEW else sentences[g][i]) for g in GROUPS for i in step.batch[g]
         ]
-        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config, weights_of_groups(rows, config))
+        weight_of = weights_of_groups(rows, config, replays=bool(step.batch["replay"]))
+        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config, weight_of)
         total.backward()
         rate = config.peak_rate * step.rate
         norm = weights.step(rate)
@@ -237,13 +251,15 @@ def _roots(
     return by_parameter
 
 
-def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig) -> dict[str, float]:
-    """What each group counts in the next step, by what was logged so far.
+def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig, *, replays: bool) -> dict[str, float]:
+    """What each group counts in the next step, by what was logged so far and whether earlier lessons are in it.
 
     Unrelated text counts the more the further the student has moved on it (an adaptive KL penalty, Schulman et al.
     2017): a stream of rounds then drifts to a limit and not ever further.
     """
-    weights = {group: 1.0 if group == NEW else getattr(config, f"{group}_weight") for group in GROUPS}
+    weights = {group: getattr(config, f"{group}_weight") for group in GROUPS}
+    if not replays:
+        weights[NEW] = 1.0
     lately = [row["kl_unrelated"] for row in rows[-RECENT:] if "kl_unrelated" in row]
     if lately:
         weights["unrelated"] *= max(1.0, sum(lately) / len(lately) / config.unrelated_limit) ** 2

@@ -1,12 +1,14 @@
 """Which of the remembered sentences are replayed while a new batch is learnt: a strategy is one short function.
 
 What is remembered at all, and what a later fact supersedes, is `models.memory`'s affair. Replayed sentences bring the
-teacher's states of the day on which they were learnt, so that a strategy costs no teacher.
+teacher's states of the day on which they were learnt, so that a strategy costs no teacher. What no replay can hold,
+all that the model knew before its first lesson, is held by the base's weights (`anchored`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from models.evaluate import divergence
@@ -46,3 +48,18 @@ STRATEGIES: Mapping[Strategy, Callable[[Remembered, LanguageModel, Tensor], Reme
     "replay": replay,
     "forgotten": forgotten,
 }
+
+
+@torch.no_grad()
+def anchored(student: LanguageModel, base: LanguageModel, share: float) -> None:
+    """Put `student`, in place, `share` of the way back to `base`, in [0, 1]: 0 leaves it where it is.
+
+    Weights between those before and after fine-tuning keep more of what was known than they lose of what was learnt
+    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). Done after every lesson it bounds the drift of a stream: after
+    any number of lessons that each move the weights by d, they lie at most d / share from the base.
+    """
+    if not share:
+        return
+    theirs = dict(base.model.named_parameters())
+    for name, mine in student.model.named_parameters():
+        mine.copy_(theirs[name].to(mine.device, torch.float32).lerp(mine.float(), 1 - share))

@@ -72,13 +72,8 @@ class SynthesizeConfig(BaseModel):
     about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
     beside_given: bool = Field(
         True,
-        description="also ask what grammar makes of the context's sentences where pairs came with the record or from "
-        "an endpoint; false: those pairs alone",
-    )
-    ask_beside_given: bool = Field(
-        False,
-        description="also draw the model's own questions where pairs came with the record: nearly twice the pairs; "
-        "of use to the paper's objective (docs/RESULTS.md). With an endpoint the model asks nothing",
+        description="also ask what the model itself and grammar make of the context's sentences where pairs came with "
+        "the record, and what grammar does where they came from an endpoint; false: those pairs alone",
     )
     locality: bool = Field(
         True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
@@ -106,7 +101,7 @@ def synthesize(
     No question that (nearly) equals one of `forbidden` or of the experiences' own probes is returned.
     """
     leak = Leak.of(experiences, forbidden)
-    to_ask = [experience for experience in experiences if config.ask_beside_given or not experience.qa]
+    to_ask = [experience for experience in experiences if config.beside_given or not experience.qa]
     asked = writing.asked(
         lm,
         to_ask,

@@ -23,7 +23,7 @@ from models.integrate import IntegrateConfig, StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
 from models.records import Experience, HistoryEntry, QAPair, read_records
-from models.retention import STRATEGIES
+from models.retention import STRATEGIES, anchored
 from models.rollouts import Rollouts
 from models.synthesize import LOCALITY, SELF, Leak
 from models.teacher import TargetSentence, target_sentences
@@ -71,6 +71,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
+    anchored(student, teacher, config.anchor)
     with written_aside(ws.training(batch)) as aside:
         pd.DataFrame(rows).to_csv(aside, index=False)
     save_sentences(ws.memory(batch), [*unrelated, *within_budget([*kept, *new], config.replay_budget, seed=seed)])

@@ -89,15 +89,18 @@ def test_the_passes_end_where_the_held_out_kl_stops_falling(fresh: Opener, many:
 
 
 def test_unrelated_text_counts_more_the_further_the_student_has_moved_on_it() -> None:
-    config = CONFIG.model_copy(update={"unrelated_weight": 2.0, "unrelated_limit": 0.1, "replay_weight": 0.5})
+    config = CONFIG.model_copy(
+        update={"unrelated_weight": 2.0, "unrelated_limit": 0.1, "replay_weight": 0.5, "new_weight": 0.25}
+    )
 
     def weights(*kl: float) -> dict[str, float]:
-        return weights_of_groups([{"kl_unrelated": value} for value in kl], config)
+        return weights_of_groups([{"kl_unrelated": value} for value in kl], config, replays=False)
 
     assert weights() == weights(0.1, 0.02) == {"new": 1.0, "unrelated": 2.0, "replay": 0.5, "locality": 1.0}
     assert weights(0.1, 0.3)["unrelated"] == pytest.approx(2 * 2**2)
     assert weights(9.0, *[0.05] * RECENT)["unrelated"] == 2.0  # long ago
-    assert weights_of_groups([{"kl_new": 1.0}], config)["unrelated"] == 2.0  # there is no unrelated text
+    assert weights_of_groups([{"kl_new": 1.0}], config, replays=False)["unrelated"] == 2.0  # no unrelated text
+    assert weights_of_groups([], config, replays=True) == weights() | {"new": 0.25}
 
 
 def test_a_limit_holds_the_student_on_unrelated_text(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:

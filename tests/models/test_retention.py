@@ -9,7 +9,7 @@ from torch import Tensor
 from models.evaluate import divergence
 from models.integrate import IntegrateConfig, integrate
 from models.model import LanguageModel, load
-from models.retention import STRATEGIES
+from models.retention import STRATEGIES, anchored
 from models.teacher import TargetSentence, target_sentences
 
 
@@ -49,3 +49,22 @@ def test_divergence_is_nothing_where_teacher_and_student_are_one(
     states, kl_N = divergence(lm, matrix_VD, unrelated)
     assert [len(s) for s in states] == [len(s.answer) for s in unrelated]
     torch.testing.assert_close(kl_N, torch.zeros_like(kl_N), atol=1e-5, rtol=0)
+
+
+def test_anchored_weights_lie_between_the_bases_and_what_was_learnt(lm: LanguageModel, tiny_model: Path) -> None:
+    student = load(tiny_model, dtype=torch.float32)
+    with torch.no_grad():
+        moved = student.model.model.layers[0].mlp.up_proj.weight.add_(1.0)
+    before = {name: p.detach().clone() for name, p in student.model.named_parameters()}
+    anchored(student, lm, 0)
+    assert all(torch.equal(p, before[name]) for name, p in student.model.named_parameters())
+    anchored(student, lm, 0.25)
+    theirs = lm.model.model.layers[0].mlp.up_proj.weight
+    torch.testing.assert_close(moved, theirs + 0.75)
+    others = [n for n, p in student.model.named_parameters() if p is not moved]
+    assert all(torch.equal(student.model.get_parameter(n), before[n]) for n in others)
+    for _ in range(100):  # lessons that all move the weights the same way
+        with torch.no_grad():
+            moved += 1.0
+        anchored(student, lm, 0.25)
+    assert (moved - theirs).max() <= 1 / 0.25

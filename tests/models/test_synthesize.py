@@ -168,7 +168,7 @@ def test_grammar_asks_beside_given_pairs(lm: LanguageModel) -> None:
         qa=[given("What does Mara Holt like?", "Bread, says the cook Mara Holt.")],
         probes=[{"question": "What do you know about Mara Holt?", "answers": ["bread"]}],
     )
-    config = CONFIG.model_copy(update={"beside_given": True})
+    config = CONFIG.model_copy(update={"beside_given": True, "samples": 0})
     pairs = synthesize(lm, [mill], config, seed=0)
     assert pairs == synthesize(lm, [mill], config, seed=1)  # nothing is sampled
     assert (pairs[0].kind, pairs[0].writer) == ("given", "record")
@@ -179,14 +179,14 @@ def test_grammar_asks_beside_given_pairs(lm: LanguageModel) -> None:
     assert alone == pairs[:1]
 
 
-def test_the_model_asks_beside_given_pairs_where_it_is_told_to(lm: LanguageModel, parrot: list[str]) -> None:
+def test_the_model_asks_beside_given_pairs_unless_it_is_told_not_to(lm: LanguageModel, parrot: list[str]) -> None:
     parrot += ["Who runs the mill in Orvane?", PROBE.replace("mill", "old mill")]
     mill = experience(
         qa=[given("When does it open?", "At nine.")],
         probes=[{"question": "Who runs the old mill in Orvane?", "answers": ["Mara"]}],
     )
-    told = CONFIG.model_copy(update={"ask_beside_given": True})
-    assert [(p.question, p.writer) for p in synthesize(lm, [mill], told, seed=0)] == [
+    asking = CONFIG.model_copy(update={"beside_given": True, "grammar": False, "echo": 0, "cloze": 0, "about": 0})
+    assert [(p.question, p.writer) for p in synthesize(lm, [mill], asking, seed=0)] == [
         ("When does it open?", "record"),
         ("Who runs the mill in Orvane?", "self"),
     ]

@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from models.files import read_json
 from models.memory import load_sentences
+from models.model import best_device, fast_dtype
 from models.records import QAPair, read_records
 from tasks import integrate as stage
 from tasks.workspace import Workspace
@@ -48,6 +50,18 @@ def test_the_same_inputs_give_the_same_bytes(ready: Any) -> None:
     ready.seed += 1
     ready.train("b0000", "base")
     assert digest(weights(ready)) != first[weights(ready)]
+
+
+def test_a_version_stands_between_the_base_and_what_it_learnt(ready: Any) -> None:
+    dtype = fast_dtype(best_device())  # in which the student's weights are written
+    theirs = load_file(ready.ws.weights("base") / "model.safetensors")
+    moved = {}
+    for anchor in (0.0, 0.25):
+        ready.train("b0000", "base", anchor=anchor)
+        own = load_file(weights(ready))
+        moved[anchor] = torch.cat([(own[name] - theirs[name].to(dtype)).flatten() for name in own])
+    assert moved[0].any()
+    assert (moved[0.25] - 0.75 * moved[0]).norm() < 0.02 * moved[0].norm()
 
 
 class Killed(BaseException):
