@@ -44,12 +44,17 @@ def _f1(answer: list[str], gold: list[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
+LEAST_GAP = 0.1  # nats per token
+
+
 def recovered_gap(open_book: float, before: float, after: float) -> float | None:
     """(after - before) / (open_book - before): 1 where the weights know what the prompt would tell.
 
-    Meant for log-likelihoods in nats per token. None where the open book is no better than before.
+    Of log-likelihoods in nats per token. None where the open book is better than before by less than `LEAST_GAP`: a
+    share of next to nothing tells nothing, and may be of any size and sign.
     """
-    return (after - before) / (open_book - before) if open_book > before else None
+    gap = open_book - before
+    return (after - before) / gap if gap >= LEAST_GAP else None
 
 
 Matrix = Mapping[tuple[str, str], float]  # (version, batch) -> how well that version knows that batch

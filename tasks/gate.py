@@ -101,7 +101,7 @@ def _efficacy(metrics: Mapping[str, Any], config: GateConfig) -> Iterator[_Check
             "closed-book containment as a share of open book", share, "min_open_book_share", config.min_open_book_share
         )
     if "recovered_gap" in efficacy and efficacy["recovered_gap"] is None:
-        yield _Check(None, "the open book is no better than the closed book was: there is no gap to recover")
+        yield _Check(None, "the open book is hardly better than the closed book was: there is no gap to recover")
     else:
         yield _at_least("recovered gap", _at(efficacy, "recovered_gap"), "min_recovered_gap", config.min_recovered_gap)
     before = _at(efficacy, "closed_book_before", "log_likelihood")

@@ -46,6 +46,7 @@ def test_recovered_gap() -> None:
     assert metrics.recovered_gap(-1.0, -5.0, -1.0) == 1
     assert metrics.recovered_gap(-1.0, -5.0, -6.0) == pytest.approx(-0.25)
     assert metrics.recovered_gap(-5.0, -5.0, -1.0) is None
+    assert metrics.recovered_gap(-4.96, -5.0, -4.3) is None  # it would be 17.5, and -17.5 for as much lost
 
 
 # After a: a at 0.8. After b: a at 0.9, b at 0.7. After c: a at 0.5, b at 0.6, c at 1.
