@@ -158,10 +158,11 @@ def kept(measured: list[dict[str, Any]]) -> str:
         for version, found in ((m["version"], m["efficacy"]) for m in measured)
         if found["probes"]
     )
-    total, probes = rows.sum(), sum(m["efficacy"]["probes"] for m in measured)
-    after, now = total.after_contains / probes, total.now_contains / probes
+    probes = sum(m["efficacy"]["probes"] for m in measured)
+    mean = rows.sum() / probes
+    after, now = mean.after_contains, mean.now_contains
     gap_after, gap_now = (
-        metrics.recovered_gap(total.open_log_likelihood, total.base_log_likelihood, total[f"{when}_log_likelihood"])
+        metrics.recovered_gap(mean.open_log_likelihood, mean.base_log_likelihood, mean[f"{when}_log_likelihood"])
         for when in ("after", "now")
     )
     line = f"over all {probes} probes: containment {after:.3f} right after, {now:.3f} at the end"
