@@ -162,17 +162,13 @@ def test_a_stage_by_hand_dies_with_its_parent(tmp_path: Path) -> None:
 
 def running(pid: int) -> bool:
     """Whether a process runs: one that ended and that nobody has collected does not."""
+    from models.files import is_alive
+
     try:
         return (
             Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
             if sys.platform == "linux"
-            else alive(pid)
+            else is_alive(pid)
         )
     except OSError:
         return False
-
-
-def alive(pid: int) -> bool:
-    from models.files import is_alive
-
-    return is_alive(pid)
