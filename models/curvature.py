@@ -11,6 +11,7 @@ is how MEMIT (Meng et al. 2023) and AlphaEdit (Fang et al. 2025) write single fa
 Axes: N tokens, D width in, O width out.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -20,11 +21,13 @@ from torch import Tensor, nn
 
 from models.answers import drawn
 from models.kl import CHUNK, block_size
-from models.model import LanguageModel
-from models.packing import pack
+from models.packed_model import PackedModel
 from models.teacher import TargetSentence
 
+log = logging.getLogger("selfparam")
+
 DAMPING = 0.01  # of the mean eigenvalue, added to all: what no text used is not free
+TILE = 384  # rows and columns of a symmetric matrix that are computed at once, or left out as the mirror of others
 
 
 class Roots(NamedTuple):
@@ -53,19 +56,20 @@ class Roots(NamedTuple):
 
 
 def roots(
-    lm: LanguageModel,
+    student: PackedModel,
     sentences: Sequence[TargetSentence],
     layers: Sequence[nn.Module],
     *,
     seed: int,
     tokens: int,
-    row_tokens: int,
 ) -> dict[nn.Module, Roots]:
-    """For each of `layers`, linear ones in which something learns, its roots over some `tokens` of `sentences`.
+    """For each of `layers`, linear ones of `student` in which something learns, its roots over some `tokens`
+    of `sentences`.
 
     Sentences and the tokens whose gradients are taken are drawn with `seed`. Some layer's parameters must require
     gradients; theirs are cleared.
     """
+    lm = student.lm
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
     same: dict[nn.Module, nn.Module] = {}  # layers that read what another one reads
@@ -74,21 +78,14 @@ def roots(
     order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed)).tolist()
     sample = [sentences[i] for i in order]
     for start in range(0, len(sample), 32):
-        packed = pack(
-            [(s.prompt, s.answer) for s in sample[start : start + 32]],
-            row_tokens=row_tokens,
-            pad=lm.tokenizer.pad_token_id,
-        ).to(lm.device)
+        some = sample[start : start + 32]
+        packed = student.pack(some)
         own_N = packed.segments_BL.flatten() > 0  # neither padding nor the template's beginning
         with _watched(layers, own_N, inputs, outputs, same):
-            hidden_ND = lm.hidden_BLD(
-                input_ids=packed.ids_BL,
-                position_ids=packed.positions_BL,
-                attention_mask=packed.attention_mask(lm.model.dtype),
-                use_cache=False,
-            ).flatten(0, 1)[packed.loss_N]
+            hidden_ND = student.hidden_ND(some, packed)
             hidden_ND.backward(_surprise(hidden_ND.detach(), lm.output_matrix_VD.detach(), generator))
         seen += int(own_N.sum())
+        log.info("integrate: curvature of unrelated text measured on %d/%d tokens", min(seen, tokens), tokens)
         if seen >= tokens:
             break
     lm.model.zero_grad(set_to_none=True)
@@ -107,7 +104,7 @@ def _watched(
     outputs: dict[nn.Module, Tensor],
     same: dict[nn.Module, nn.Module],
 ) -> Iterator[None]:
-    """While inside, adds up `x xᵀ` and `g gᵀ` of the layers, over the tokens `own_N`."""
+    """While inside, adds up `x xᵀ` and `g gᵀ` of the layers, over the tokens `own_N`: their lower triangles."""
     read: list[tuple[Tensor, nn.Module]] = []  # what was read in this pass, and by whom first
 
     def add(sums: dict[nn.Module, Tensor], layer: nn.Module, x: Tensor) -> None:
@@ -116,7 +113,9 @@ def _watched(
             sums[layer] = x_ND.new_zeros(x_ND.shape[-1], x_ND.shape[-1], dtype=torch.float32)
         wide_ND = x_ND.float()
         with _factors_in(x_ND.dtype):
-            sums[layer].addmm_(wide_ND.T, wide_ND)
+            for start in range(0, wide_ND.shape[1], TILE):
+                end = start + TILE
+                sums[layer][start:end, :end].addmm_(wide_ND[:, start:end].T, wide_ND[:, :end])
 
     def reads(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         x = arguments[0]
@@ -175,7 +174,10 @@ def _surprise(hidden_ND: Tensor, matrix_VD: Tensor, generator: torch.Generator) 
 
 
 def _inverse_root(total_DD: Tensor) -> Tensor:
-    """C⁻¹, lower triangular, for C Cᵀ = the matrix with damping; scaled to a mean squared row of 1."""
+    """C⁻¹, lower triangular, for C Cᵀ = the matrix with damping; scaled to a mean squared row of 1.
+
+    Of the matrix, which is symmetric, the lower triangle is read.
+    """
     width = len(total_DD)
     mean = total_DD.diagonal().mean()
     identity = torch.eye(width, device=total_DD.device)

@@ -1,16 +1,18 @@
 """Whether a model is computed here as its own code computes it.
 
-Attention is ours, a shared beginning is run once, and logits are hidden states times the output matrix. That is true of
-Llama, Qwen, Mistral, SmolLM and most others, but not of every architecture: one may not pass a prefix on to its
-attention, look no further back than a window, or scale its logits. Such a model would learn from a teacher that never
-read the text, and nothing would fail. So a base is held against itself before anything is made of it.
+Attention is ours, a shared beginning is run once, sentences are packed into rows, the lowest layers' states are kept
+for those above, and logits are hidden states times the output matrix. All that fits Llama, Qwen, Mistral, SmolLM and
+most others, but not every architecture: one may not pass a prefix on to its attention, look no further back than a
+window, or scale its logits. Such a model would learn from a teacher that never read the text, and nothing would fail.
+So a base is held against itself before anything is made of it.
 """
 
 import torch
 
 from models import attention
 from models.model import LanguageModel
-from models.teacher import states_after
+from models.packed_model import PackedModel
+from models.teacher import TargetSentence, states_after
 
 FARTHEST = 0.05  # nats per token, between two ways to compute the same; 16-bit rounding stays below 0.005
 LENGTH = 48  # tokens of a text, where the model looks back at all of them
@@ -19,16 +21,20 @@ WIDEST = 2048  # tokens; a wider window holds all that is ever asked about
 
 @torch.no_grad()
 def check(lm: LanguageModel) -> None:
-    """Raise ValueError where our distributions are not those of the model's own eager attention, with a shared
-    beginning and without."""
+    """Raise ValueError where our distributions are not those of the model's own eager attention: with a shared
+    beginning, without, and packed."""
     length = LENGTH + _window(lm)
     generator = torch.Generator().manual_seed(0)
     beginning, *ends = torch.randint(len(lm.tokenizer), (3, length), generator=generator).tolist()
     texts = [[*beginning, *end[: LENGTH // 2]] for end in ends]
     own = [_own_logits(lm, text)[-9:-1] for text in texts]
     matrix_VD = lm.output_matrix_VD.cpu()
-    for together in (texts, texts[:1]):
-        ours = states_after(lm, [text[:-8] for text in together], [text[-8:] for text in together])
+    split = [(text[:-8], text[-8:]) for text in texts]
+    packed = PackedModel(lm, row_tokens=4 * LENGTH, below=list(lm.layers[:-1]))
+    sentences = [TargetSentence("", tuple(p), tuple(a), torch.empty(0), "", "") for p, a in split]
+    packed.keep(sentences)
+    ways = [states_after(lm, *zip(*together, strict=True)) for together in (split, split[:1])]
+    for ours in [*ways, packed.hidden_ND(sentences).cpu().split(8)]:
         worst = max(_kl(logits_TV, states_TD @ matrix_VD.T) for logits_TV, states_TD in zip(own, ours, strict=False))
         if not worst < FARTHEST:
             raise ValueError(

@@ -25,7 +25,7 @@ from models.curvature import Roots
 from models.kl import kl_from_states
 from models.masters import MasterWeights, OptimizerConfig, StepLog
 from models.model import LanguageModel
-from models.packing import pack
+from models.packed_model import PackedModel
 from models.retention import Strategy
 from models.rollouts import Rollouts
 from models.teacher import TargetSentence
@@ -157,7 +157,7 @@ def integrate(
     held_out = [(NEW, sentences[NEW][i]) for i in course.held_out]
     torch.manual_seed(seed)
     model = student.model.train().requires_grad_(True)
-    still = left_alone(model, config)
+    still = left_alone(student, config)
     adapted = None
     if config.method == "lora":
         leave = [model.get_output_embeddings(), *still.modules()]
@@ -166,9 +166,12 @@ def integrate(
         matrices = [] if config.embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
         for module in (still, *matrices):
             module.requires_grad_(False)
-    roots = _roots(student, sentences.get("unrelated", ()), config, seed)
+    embeddings_learn = config.method == "full" and config.embeddings
+    packed = PackedModel(student, row_tokens=config.row_tokens, below=() if embeddings_learn else list(still))
+    packed.keep([s for group in GROUPS for s in sentences.get(group, ())])
+    roots = _roots(packed, sentences.get("unrelated", ()), config, seed)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
-    fused = [layer for layer in _layers(model) if layer not in still] if config.compiled else []
+    fused = [layer for layer in student.layers if layer not in still] if config.compiled else []
     for layer in fused:
         layer.compile(dynamic=True)
     rows: list[StepLog] = []
@@ -189,7 +192,7 @@ def integrate(
             (g, own.get(i, sentences[g][i]) if g == NEW else sentences[g][i]) for g in GROUPS for i in step.batch[g]
         ]
         weight_of = weights_of_groups(rows, config, replays=bool(step.batch["replay"]))
-        total, kl_by_group, tokens = _loss(student, teacher_matrix_VD, batch, config, weight_of)
+        total, kl_by_group, tokens = _loss(packed, teacher_matrix_VD, batch, config, weight_of)
         total.backward()
         rate = config.peak_rate * step.rate
         norm = weights.step(rate)
@@ -199,7 +202,7 @@ def integrate(
         row |= {"tokens_per_second": tokens / (time.monotonic() - started)}
         if step.is_measured:
             with torch.no_grad():
-                row["kl_held_out"] = _loss(student, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
+                row["kl_held_out"] = _loss(packed, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
         if not math.isfinite(row["loss"]):
             raise ValueError(f"the loss is not finite at step {row['step']}: lower integrate.learning_rate ({rate:g})")
         rows.append(row)
@@ -216,32 +219,25 @@ def integrate(
     return rows
 
 
-def left_alone(model: nn.Module, config: IntegrateConfig) -> nn.ModuleList:
+def left_alone(student: LanguageModel, config: IntegrateConfig) -> nn.ModuleList:
     """The lowest layers, which do not learn: nothing is propagated back into them."""
-    layers = _layers(model)
+    layers = student.layers
     return layers[: min(len(layers) - 1, round((1 - config.layers) * len(layers)))]
 
 
-def _layers(model: nn.Module) -> nn.ModuleList:
-    """The longest list of modules, as in every causal LM."""
-    return max((module for module in model.modules() if isinstance(module, nn.ModuleList)), key=len)
-
-
 def _roots(
-    student: LanguageModel, unrelated: Sequence[TargetSentence], config: IntegrateConfig, seed: int
+    student: PackedModel, unrelated: Sequence[TargetSentence], config: IntegrateConfig, seed: int
 ) -> dict[Tensor, Roots]:
     """The coordinates in which each parameter learns (`models.curvature`); none without unrelated text."""
     if not unrelated or not config.curvature_tokens:
         return {}
     layers = [
         layer
-        for layer in student.model.modules()
+        for layer in student.lm.model.modules()
         if isinstance(layer, lora.OneOperationLinear)
         or (config.method == "full" and isinstance(layer, nn.Linear) and layer.weight.requires_grad)
     ]
-    found = curvature.roots(
-        student, unrelated, layers, seed=seed, tokens=config.curvature_tokens, row_tokens=config.row_tokens
-    )
+    found = curvature.roots(student, unrelated, layers, seed=seed, tokens=config.curvature_tokens)
     by_parameter: dict[Tensor, Roots] = {}
     for layer, root in found.items():
         if isinstance(layer, lora.OneOperationLinear):
@@ -267,32 +263,24 @@ def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig, *, repla
 
 
 def _loss(
-    student: LanguageModel,
+    student: PackedModel,
     teacher_matrix_VD: Tensor,
     batch: Sequence[tuple[str, TargetSentence]],
     config: IntegrateConfig,
     weights: Mapping[str, float],
 ) -> tuple[Tensor, dict[str, float], int]:
     """The step's loss, the mean KL of each group (nats per token) and the number of target tokens."""
-    device = student.device
-    packed = pack(
-        [(s.prompt, s.answer) for _, s in batch], row_tokens=config.row_tokens, pad=student.tokenizer.pad_token_id
-    ).to(device)
-    hidden_BLD = student.hidden_BLD(
-        input_ids=packed.ids_BL,
-        position_ids=packed.positions_BL,
-        attention_mask=packed.attention_mask(student.model.dtype),
-        use_cache=False,
-    )
+    device, dtype = student.lm.device, student.lm.model.dtype
+    hidden_ND = student.hidden_ND([s for _, s in batch])
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
     weight_N = torch.zeros(len(group_N))
     for group, weight in weights.items():
         mine_N = group_N == GROUPS.index(group)
         weight_N[mine_N] = weight / mine_N.sum()  # each group's mean over its tokens
     total, kl_N = kl_from_states(
-        hidden_BLD.flatten(0, 1)[packed.loss_N],
-        student.output_matrix_VD,
-        torch.cat([s.states_TD for _, s in batch]).to(device, student.model.dtype),
+        hidden_ND,
+        student.lm.output_matrix_VD,
+        torch.cat([s.states_TD for _, s in batch]).to(device, dtype),
         teacher_matrix_VD,
         token_N=torch.tensor([t for _, s in batch for t in s.answer], device=device),
         written_N=torch.tensor([s.written for _, s in batch for _ in s.answer], device=device),

@@ -48,6 +48,12 @@ class LanguageModel:
         """The tokens that end a text: the end of sequence, that of a turn, and what the model's own settings name."""
         return frozenset(_ends(self.model, self.tokenizer))
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The decoder layers, lowest first: the longest list of modules, as in every causal LM."""
+        lists = (module for module in self.model.modules() if isinstance(module, nn.ModuleList))
+        return max(lists, key=len)
+
     def hidden_BLD(self, **inputs: object) -> Tensor:
         """Last hidden states after the final norm, [batch, length, width]; no logits are computed."""
         return self.model.base_model(**inputs).last_hidden_state

@@ -4,7 +4,7 @@ A row is `[shared prefix][own tokens of sentence 1][own tokens of sentence 2]…
 what stands before it in its own sentence, and its position counts as if the sentence stood alone: the loss
 is that of sentences run one by one (a test holds it).
 
-Axes: B rows, L tokens of a row, N positions that carry loss.
+Axes: B rows, L tokens of a row, S tokens of all sentences, N positions that carry loss.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,15 @@ class PackedRows:
 
     Segment 0 is the shared prefix, -1 padding, the others count the sentences of a row from 1.
     `loss_N` is ordered as the sentences were given, token by token: position n predicts answer token n.
+    `token_S` indexes the same positions by all tokens of the sentences, the prefix included, one sentence after the
+    other; `source_BL` is its inverse: which of these S tokens stands at a position, any at padding.
     """
 
     ids_BL: Tensor
     positions_BL: Tensor
     segments_BL: Tensor
+    source_BL: Tensor
+    token_S: Tensor
     loss_N: Tensor
 
     def to(self, device: torch.device) -> "PackedRows":
@@ -52,7 +56,6 @@ def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens
     is left out.
     """
     prefix_length = shared_prefix([p for p, _ in sentences])
-    prefix = list(sentences[0][0][:prefix_length])
     tails = [[*p[prefix_length:], *a[:-1]] for p, a in sentences]
     capacity = max(row_tokens - prefix_length, max(len(t) for t in tails))
     rows: list[list[int]] = []
@@ -66,23 +69,25 @@ def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens
         rows[row].append(i)
         room[row] -= len(tails[i])
     length = prefix_length + capacity - min(room)
-    ids_BL = torch.full((len(rows), length), pad)
-    positions_BL = torch.zeros(len(rows), length, dtype=torch.long)
+    texts = [torch.tensor([*p, *a[:-1]], dtype=torch.long) for p, a in sentences]
+    places = [torch.empty(0)] * len(sentences)
     segments_BL = torch.full((len(rows), length), -1)
-    loss: list[list[int]] = [[] for _ in sentences]
+    segments_BL[:, :prefix_length] = 0
     for b, members in enumerate(rows):
-        ids_BL[b, :prefix_length] = torch.tensor(prefix, dtype=torch.long)
-        positions_BL[b, :prefix_length] = torch.arange(prefix_length)
-        segments_BL[b, :prefix_length] = 0
         at = prefix_length
         for segment, i in enumerate(members, start=1):
-            here = slice(at, at + len(tails[i]))
-            ids_BL[b, here] = torch.tensor(tails[i])
-            positions_BL[b, here] = torch.arange(prefix_length, prefix_length + len(tails[i]))
-            segments_BL[b, here] = segment
-            # answer[0] is predicted by the last prompt token
-            first = at + len(sentences[i][0]) - prefix_length - 1
-            loss[i] = list(range(b * length + first, b * length + first + len(sentences[i][1])))
+            segments_BL[b, at : at + len(tails[i])] = segment
+            own = torch.arange(at, at + len(tails[i]))
+            places[i] = b * length + torch.cat([torch.arange(prefix_length), own])
             at += len(tails[i])
-    loss_N = torch.tensor([n for positions in loss for n in positions])
-    return PackedRows(ids_BL, positions_BL, segments_BL, loss_N)
+    token_S = torch.cat(places)
+    tokens = len(token_S)
+    # A row's prefix is that of all its sentences: the first of them is taken.
+    source_BL = torch.full((len(rows) * length,), tokens - 1).scatter_reduce_(0, token_S, torch.arange(tokens), "amin")
+    source_BL = source_BL.view(len(rows), length)
+    is_padding_BL = segments_BL < 0
+    ids_BL = torch.cat(texts)[source_BL].masked_fill(is_padding_BL, pad)
+    positions_BL = torch.cat([torch.arange(len(t)) for t in texts])[source_BL].masked_fill(is_padding_BL, 0)
+    # answer[0] is predicted by the last prompt token
+    loss_N = torch.cat([place[len(p) - 1 :] for place, (p, _) in zip(places, sentences, strict=True)])
+    return PackedRows(ids_BL, positions_BL, segments_BL, source_BL, token_S, loss_N)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from models import curvature
 from models.curvature import DAMPING, Roots
 from models.model import LanguageModel
+from models.packed_model import PackedModel
 from models.teacher import TargetSentence, target_sentences
 
 
@@ -18,7 +19,7 @@ def linear_layers(lm: LanguageModel) -> list[nn.Linear]:
 
 
 def measured(lm: LanguageModel, sentences: Sequence[TargetSentence], *, seed: int = 0) -> dict[nn.Module, Roots]:
-    return curvature.roots(lm, sentences, linear_layers(lm), seed=seed, tokens=10_000, row_tokens=64)
+    return curvature.roots(PackedModel(lm, row_tokens=64), sentences, linear_layers(lm), seed=seed, tokens=10_000)
 
 
 def inputs_of(lm: LanguageModel, layer: nn.Module, sentences: Sequence[TargetSentence]) -> Tensor:
@@ -33,6 +34,13 @@ def inputs_of(lm: LanguageModel, layer: nn.Module, sentences: Sequence[TargetSen
     return torch.cat(found)
 
 
+@pytest.fixture(params=[curvature.TILE, 20])
+def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrices narrower than a tile, and of several, the last one cut."""
+    monkeypatch.setattr(curvature, "TILE", request.param)
+
+
+@pytest.mark.usefixtures("tile")
 @pytest.mark.parametrize("name", ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"])
 def test_the_right_root_makes_all_directions_of_what_a_layer_reads_alike(
     lm: LanguageModel, unrelated: list[TargetSentence], name: str
@@ -49,6 +57,7 @@ def test_the_right_root_makes_all_directions_of_what_a_layer_reads_alike(
     assert right_DD.square().sum(-1).mean().item() == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.usefixtures("tile")
 def test_the_left_root_makes_what_unrelated_text_asks_of_the_outputs_alike(
     lm: LanguageModel, unrelated: list[TargetSentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +66,7 @@ def test_the_left_root_makes_what_unrelated_text_asks_of_the_outputs_alike(
 
     def heard(total_DD: Tensor) -> Tensor:
         root = real(total_DD)
-        asked[id(root)] = total_DD
+        asked[id(root)] = total_DD.tril() + total_DD.tril(-1).T
         return root
 
     monkeypatch.setattr(curvature, "_inverse_root", heard)
@@ -75,7 +84,7 @@ def test_which_sentences_are_measured_is_drawn_from_all(lm: LanguageModel) -> No
     sentences = target_sentences(lm, None, texts, origin="unrelated")
     layers = linear_layers(lm)
     few = [
-        curvature.roots(lm, given, layers, seed=seed, tokens=1, row_tokens=64)[layers[0]].right_DD
+        curvature.roots(PackedModel(lm, row_tokens=64), given, layers, seed=seed, tokens=1)[layers[0]].right_DD
         for given, seed in ((sentences, 0), (sentences, 0), (sentences, 1), (sentences[:32], 0))
     ]
     torch.testing.assert_close(few[0], few[1], atol=0, rtol=0)

@@ -121,6 +121,8 @@ class Killed(BaseException):
     [
         {"method": "full"},
         {"method": "lora"},
+        {"method": "lora", "layers": 0.5},
+        {"method": "lora", "layers": 0.5, "on_policy": 0.5},
         {"optimizer": "muon"},
         {"held_out": 0.1, "least_fall": 1.0, "batch_size": 6},
     ],

@@ -89,6 +89,10 @@ def test_the_layout() -> None:
     assert packed.positions_BL.tolist() == [[0, 1, 2, 3, 4, 2, 3], [0, 1, 2, 3, 0, 0, 0]]
     assert packed.segments_BL.tolist() == [[0, 0, 1, 1, 1, 2, 2], [0, 0, 1, 1, -1, -1, -1]]
     assert packed.loss_N.tolist() == [5, 6, 7 + 3, 2, 3, 4]  # in the order in which the sentences came
+    assert packed.token_S.tolist() == [0, 1, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4]  # the prefix in the row of each
+    # Of the sentences' tokens 0 to 3, 4 to 7 and 8 to 12; a row's prefix is taken from the first of its sentences.
+    assert packed.source_BL[0].tolist() == [0, 1, 10, 11, 12, 2, 3]
+    assert packed.source_BL[1, :4].tolist() == [4, 5, 6, 7]
 
 
 def test_a_token_sees_the_prefix_and_its_own_past() -> None:
