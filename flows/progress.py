@@ -11,7 +11,17 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 HOW_FAR = re.compile(r"\b(\d+)/(\d+)\b")  # "integrate b0000 step 40/200 loss 0.41"
 
@@ -25,6 +35,7 @@ def shown(console: Console) -> Iterator[None]:
         TextColumn("{task.description:<18}"),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
+        _TimeLeft(),
         TextColumn("[dim]{task.fields[line]}", markup=True),
         console=console,
         disable=not console.is_terminal,
@@ -39,6 +50,14 @@ def shown(console: Console) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """How long it will take from here to what is counted, once that can be told."""
+
+    def render(self, task: Task) -> Text:
+        """`0:01:20 left`, or nothing."""
+        return Text() if task.finished or task.time_remaining is None else super().render(task).append(" left")
 
 
 class _Handler(logging.Handler):
@@ -63,7 +82,7 @@ class _Handler(logging.Handler):
         if stage not in self.rows:
             self.rows[stage] = self.progress.add_task(stage, total=None, line="")
         row = self.rows[stage]
-        short = escape(line[: max(20, self.console.width - 60)])
+        short = escape(line[: max(20, self.console.width - 72)])
         if is_done:
             self.progress.update(row, total=1, completed=1, line=short)
         elif how_far := HOW_FAR.search(line):
