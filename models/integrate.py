@@ -168,7 +168,7 @@ def integrate(
             module.requires_grad_(False)
     embeddings_learn = config.method == "full" and config.embeddings
     packed = PackedModel(student, row_tokens=config.row_tokens, below=() if embeddings_learn else list(still))
-    packed.keep([s for group in GROUPS for s in sentences.get(group, ())])
+    packed.keep([*sentences[NEW], *(sentences[group][i] for group in beside for i in course.seen(group))])
     roots = _roots(packed, sentences.get("unrelated", ()), config, seed)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
     fused = [layer for layer in student.layers if layer not in still] if config.compiled else []

@@ -105,6 +105,15 @@ def test_the_rate_rises_to_its_peak_stays_and_falls_in_the_last_pass(new: int, k
     assert falls == pytest.approx([rates[-1]] * len(falls))
 
 
+@pytest.mark.parametrize("unrelated", [10, 1000])
+def test_it_is_known_before_which_of_them_will_be_seen(unrelated: int) -> None:
+    whole = Course({NEW: 40, **SIZES, "unrelated": unrelated}, BESIDE, CONFIG, 0)
+    steps = walked(whole)
+    for group in BESIDE:
+        assert whole.seen(group) == sorted({i for step in steps for i in step.batch[group]})
+    assert len(whole.seen("unrelated")) == min(unrelated, 3 * len(steps))
+
+
 @pytest.mark.parametrize(("kl", "wanted"), [(FALLING, 5), ([1.0, 1.0], 4)])
 def test_the_last_passes_may_be_several(kl: list[float], wanted: int) -> None:
     whole = course(40, CONFIG.model_copy(update={"last_epochs": 2}))
