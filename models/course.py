@@ -76,16 +76,16 @@ class Course:
         self._end = last * self._a_last_pass  # steps of the last passes
         self._fall = max(1, min(round(config.last_epochs * self._a_last_pass), self._end))
         most = len(self._passes) * self._a_pass + self._end
-        self._most = most
         self._beside = beside
         self._order: dict[str, list[int]] = {group: [] for group in beside}
         for group, order in self._order.items():
             while sizes.get(group) and len(order) < most * beside[group]:
                 order += torch.randperm(sizes[group], generator=generator).tolist()
+            del order[most * beside[group] :]
 
     def seen(self, group: str) -> list[int]:
         """Which sentences of a group, not "new", some step may see; of the new ones all are seen."""
-        return sorted(set(self._order[group][: self._most * self._beside[group]]))
+        return sorted(set(self._order[group]))
 
     def step(self, done: int, measured: Sequence[float]) -> Step | None:
         """The step after `done` others, where the held-out KL was `measured` after each pass; None at the end."""

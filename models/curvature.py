@@ -85,7 +85,7 @@ def roots(
             hidden_ND = student.hidden_ND(some, packed)
             hidden_ND.backward(_surprise(hidden_ND.detach(), lm.output_matrix_VD.detach(), generator))
         seen += int(own_N.sum())
-        log.info("integrate: curvature of unrelated text measured on %d/%d tokens", min(seen, tokens), tokens)
+        log.info("curvature of unrelated text measured on %d/%d tokens", min(seen, tokens), tokens)
         if seen >= tokens:
             break
     lm.model.zero_grad(set_to_none=True)

@@ -65,13 +65,14 @@ class PackedModel:
         """
         if not self._below:
             return
-        new = list({(s.prompt, s.answer): s for s in sentences if (s.prompt, s.answer) not in self._kept}.values())
-        tokens = sum(len(p) + len(a) for p, a in [*self._kept, *((s.prompt, s.answer) for s in new)])
+        new = {(s.prompt, s.answer): s for s in sentences if (s.prompt, s.answer) not in self._kept}
+        tokens = sum(len(prompt) + len(answer) for prompt, answer in (*self._kept, *new))
         if tokens * self.lm.output_matrix_VD.shape[1] * self.lm.model.dtype.itemsize > MOST:
             log.info("the lowest layers' states of %d tokens are too many to be kept", tokens)
             return
-        for start in range(0, len(new), TOGETHER):
-            group = new[start : start + TOGETHER]
+        waiting = list(new.values())
+        for start in range(0, len(waiting), TOGETHER):
+            group = waiting[start : start + TOGETHER]
             packed = self.pack(group)
             states_BLD = self._below_BLD(packed)
             if not isinstance(states_BLD, Tensor):

@@ -56,30 +56,30 @@ def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens
     is left out.
     """
     prefix_length = shared_prefix([p for p, _ in sentences])
-    tails = [[*p[prefix_length:], *a[:-1]] for p, a in sentences]
-    capacity = max(row_tokens - prefix_length, max(len(t) for t in tails))
+    texts = [torch.tensor([*p, *a[:-1]], dtype=torch.long) for p, a in sentences]
+    own = [len(text) - prefix_length for text in texts]  # tokens of each that it does not share
+    capacity = max(row_tokens - prefix_length, *own)
     rows: list[list[int]] = []
     room: list[int] = []
-    for i in sorted(range(len(tails)), key=lambda i: (-len(tails[i]), i)):
-        row = next((r for r, free in enumerate(room) if free >= len(tails[i])), None)
+    for i in sorted(range(len(own)), key=lambda i: (-own[i], i)):
+        row = next((r for r, free in enumerate(room) if free >= own[i]), None)
         if row is None:
             rows.append([])
             room.append(capacity)
             row = len(rows) - 1
         rows[row].append(i)
-        room[row] -= len(tails[i])
+        room[row] -= own[i]
     length = prefix_length + capacity - min(room)
-    texts = [torch.tensor([*p, *a[:-1]], dtype=torch.long) for p, a in sentences]
     places = [torch.empty(0)] * len(sentences)
     segments_BL = torch.full((len(rows), length), -1)
     segments_BL[:, :prefix_length] = 0
     for b, members in enumerate(rows):
         at = prefix_length
         for segment, i in enumerate(members, start=1):
-            segments_BL[b, at : at + len(tails[i])] = segment
-            own = torch.arange(at, at + len(tails[i]))
-            places[i] = b * length + torch.cat([torch.arange(prefix_length), own])
-            at += len(tails[i])
+            end = at + own[i]
+            segments_BL[b, at:end] = segment
+            places[i] = b * length + torch.cat([torch.arange(prefix_length), torch.arange(at, end)])
+            at = end
     token_S = torch.cat(places)
     tokens = len(token_S)
     # A row's prefix is that of all its sentences: the first of them is taken.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from models.files import is_alive
 from tests.flows.conftest import SELFPARAM, Workspaces, call, day, environment, git
 
 MOMENTS = (
@@ -162,8 +163,6 @@ def test_a_stage_by_hand_dies_with_its_parent(tmp_path: Path) -> None:
 
 def running(pid: int) -> bool:
     """Whether a process runs: one that ended and that nobody has collected does not."""
-    from models.files import is_alive
-
     try:
         return (
             Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
