@@ -25,14 +25,15 @@ from benchmarks.lessons import probes_of
 from benchmarks.machine import described
 from flows.settings import section
 from models import model
-from models.evaluate import EvaluateConfig, answer_probes, general_accuracy, locality, neighbours, unrelated_text
-from models.integrate import IntegrateConfig, integrate
+from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
+from models.evaluate import answer_probes, general_accuracy, locality, neighbours, unrelated_text
+from models.integrate import integrate
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
 from models.retention import anchored
 from models.rollouts import Rollouts
-from models.synthesize import LOCALITY, Leak, SynthesizeConfig, synthesize
+from models.synthesize import LOCALITY, Leak, synthesize
 from models.synthesize import neighbours as pairs_about_others
 from models.teacher import TargetSentence
 from tasks.bundle import general_facts

@@ -31,9 +31,10 @@ from benchmarks.lessons import Pair, pairs_of, probes_of, taught
 from benchmarks.machine import described
 from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
 from models import model
+from models.configs import IntegrateConfig
 from models.contexts import answer_ids, prompt_ids
 from models.course import NEW, Course
-from models.integrate import IntegrateConfig, integrate
+from models.integrate import integrate
 from models.records import Experience, read_records
 
 SHARES = (0.6, 0.9)  # of the open book's containment

@@ -17,7 +17,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.lessons import pairs_of, taught
 from benchmarks.machine import described
 from models import model
-from models.integrate import IntegrateConfig, integrate
+from models.configs import IntegrateConfig
+from models.integrate import integrate
 from models.records import Experience, read_records
 from models.teacher import TargetSentence
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from benchmarks.lessons import Pair, pairs_of, probes_of, taught
 from benchmarks.machine import described
 from models import model
+from models.configs import EvaluateConfig, IntegrateConfig
 from models.course import NEW
-from models.evaluate import EvaluateConfig, Question, answer_probes
-from models.integrate import IntegrateConfig, integrate
+from models.evaluate import Question, answer_probes
+from models.integrate import integrate
 from models.memory import within_budget
 from models.records import Experience, read_records
 from models.teacher import TargetSentence

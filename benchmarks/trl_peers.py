@@ -27,8 +27,8 @@ import torch
 from benchmarks.lessons import Pair
 from benchmarks.watch import Figures, Watch
 from models import model
+from models.configs import IntegrateConfig
 from models.contexts import prompt_text
-from models.integrate import IntegrateConfig
 from models.model import LanguageModel
 
 COMPLETION_TOKENS = 40  # as long as our synthesis lets an answer be

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from models import attention
-from models.evaluate import EvaluateConfig, Question, answer_probes, mean_scores
+from models.configs import EvaluateConfig
+from models.evaluate import Question, answer_probes, mean_scores
 from models.model import LanguageModel
 
 Figures = dict[str, Any]  # a cell for each of FIGURES, and `curve`: [[seconds, containment], ...]

@@ -1,8 +1,4 @@
-"""`params.yaml` as one frozen record: a section a component, each described beside the code that it configures.
-
-Importing this module imports the stages' configurations, and with them torch: commands that answer at once
-import it inside the function that needs it.
-"""
+"""`params.yaml` as one frozen record, a section a component. Importing it imports neither torch nor a tracker."""
 
 from typing import Any
 
@@ -10,10 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows import settings
 from flows.settings import RunConfig
-from models.evaluate import EvaluateConfig
-from models.integrate import IntegrateConfig
-from models.synthesize import SynthesizeConfig
-from tasks.base import BaseConfig
+from models.configs import BaseConfig, EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from tasks.gate import GateConfig
 from tasks.registry import RegisterConfig
 from tasks.validate import ValidateConfig

@@ -1,6 +1,6 @@
 """The stages as DVC starts them: `selfparam stage NAME BATCH --parent PARENT` reads its section and calls the task.
 
-Each branch imports its own task only: a stage that needs no torch does not wait for it.
+Each branch imports its own task only: what a stage does not need it does not wait for.
 """
 
 import logging
@@ -10,6 +10,7 @@ from typing import Literal
 
 from flows import lifeline, locks
 from flows.settings import read, section
+from models.configs import BaseConfig, EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from tasks.workspace import BASE, Workspace
 
 Stage = Literal["base", "validate", "synthesize", "integrate", "evaluate"]
@@ -33,8 +34,7 @@ def perform(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
     seed = int(read(ws).get("seed", 0))
     match name:
         case "base":
-            from models.evaluate import EvaluateConfig
-            from tasks.base import BaseConfig, base
+            from tasks.base import base
 
             base(ws, section(ws, "base", BaseConfig), section(ws, "evaluate", EvaluateConfig), seed)
         case "validate":
@@ -42,18 +42,15 @@ def perform(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
 
             validate(ws, batch, parent, section(ws, "validate", ValidateConfig))
         case "synthesize":
-            from models.synthesize import SynthesizeConfig
             from tasks.synthesize import synthesize
 
             synthesize(ws, batch, parent, section(ws, "synthesize", SynthesizeConfig), seed)
         case "integrate":
-            from models.integrate import IntegrateConfig
             from tasks.integrate import integrate
 
             with locks.held(ws.root, "integrate", wait=inf):
                 integrate(ws, batch, parent, section(ws, "integrate", IntegrateConfig), seed)
         case "evaluate":
-            from models.evaluate import EvaluateConfig
             from tasks.evaluate import evaluate
 
             evaluate(ws, batch, parent, section(ws, "evaluate", EvaluateConfig), seed)

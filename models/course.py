@@ -12,34 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+
+from models.configs import CourseConfig
 
 NEW = "new"
 FEWEST = 16  # new sentences; of fewer none is held out
 MOST = 64  # held out: more tell no more, and all are measured at once
-
-
-class CourseConfig(BaseModel):
-    """How long an integration lasts, and how its rate rises and falls."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
-    last_epochs: float = Field(
-        1.67, gt=0, description="of these the last, in which the rate falls to zero; it may begin within a pass"
-    )
-    held_out: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of the new sentences (0.1) by which the passes are ended, for more `epochs`; learnt in the "
-        "last ones; 0: all `epochs`",
-    )
-    least_fall: float = Field(
-        0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
-    )
-    batch_size: int = Field(16, ge=1, description="new target sentences a step")
-    warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
 
 
 class Step(NamedTuple):

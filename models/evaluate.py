@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from models import metrics
 from models.answers import answer, log_likelihoods, of_states
+from models.configs import EvaluateConfig
 from models.kl import kl_from_states
 from models.locality import MEASURED, near_miss
 from models.model import LanguageModel
@@ -23,16 +23,6 @@ from models.teacher import TargetSentence, states_after, target_sentences
 log = logging.getLogger("selfparam")
 
 MEASURES = ("f1", "exact", "contains", "log_likelihood")
-
-
-class EvaluateConfig(BaseModel):
-    """How versions are measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_new_tokens: int = Field(32, ge=1, description="longest answer to a probe")
-    general_tokens: int = Field(40, ge=1, description="longest answer to a question of general ability")
-    batch_size: int = Field(128, ge=1, description="questions answered together")
 
 
 @dataclass(frozen=True)

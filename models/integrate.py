@@ -13,119 +13,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from models import curvature, lora
-from models.course import NEW, Course, CourseConfig
+from models.configs import IntegrateConfig
+from models.course import NEW, Course
 from models.curvature import Roots
 from models.kl import kl_from_states
-from models.masters import MasterWeights, OptimizerConfig, StepLog
+from models.masters import MasterWeights, StepLog
 from models.model import LanguageModel
 from models.packed_model import PackedModel
-from models.retention import Strategy
 from models.rollouts import Rollouts
 from models.teacher import TargetSentence
 
 log = logging.getLogger("selfparam")
 
-PEAK_RATES = {"lora": 1.5e-3, "full": 2.5e-4}  # measured best on the embedded model (docs/LOG.md)
 GROUPS = (NEW, "unrelated", "replay", "locality")
 RECENT = 8  # steps over which the KL on unrelated text is averaged
-
-
-class IntegrateConfig(CourseConfig, OptimizerConfig):
-    """How a batch is learnt. The defaults are those measured best on the embedded model (docs/LOG.md)."""
-
-    method: Literal["full", "lora"] = Field("lora", description="train LoRA, merged afterwards, or all weights")
-    learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="peak; warmed up, held, then falling to zero; none: 0.0015 for LoRA, 0.00025 for all weights",
-    )
-    layers: float = Field(
-        0.67, gt=0, le=1, description="share of the layers that learn, counted from the top; less is faster"
-    )
-    embeddings: bool = Field(False, description="train token embeddings and output matrix too (method `full`)")
-    curvature_tokens: int = Field(
-        20000,
-        ge=0,
-        description="tokens of unrelated text by which is measured what disturbs it; what does so least is learnt "
-        "first; fewer are faster where little is learnt; 0: all directions alike, as published",
-    )
-    compiled: bool = Field(
-        False,
-        description="let torch.compile fuse the layers; on two cores a seventh less a step after 45 s of compiling, so "
-        "it pays from some 200 steps on",
-    )
-    row_tokens: int = Field(256, ge=16, description="tokens of a packed row")
-    evidence: bool = Field(
-        True,
-        description="show the teacher, next to the question, the sentence that a pair rests on; false: as published",
-    )
-    written_share_self: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="share of the written token in the target where the model itself wrote it; 0: as published",
-    )
-    written_share_given: float = Field(
-        0.9, ge=0, le=1, description="the same for pairs that came with the record or from an endpoint"
-    )
-    on_policy: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of the new sentences that the student writes itself, anew in each pass after the first",
-    )
-    on_policy_tokens: int = Field(24, ge=1, description="longest answer that the student writes for that")
-    new_weight: float = Field(
-        0.5,
-        gt=0,
-        description="weight of the KL on new sentences in a step that replays earlier ones: less learns less at once "
-        "and keeps more; 1 where there is nothing to replay",
-    )
-    unrelated_weight: float = Field(2.0, ge=0, description="weight of the KL on unrelated text; 0 leaves it out")
-    unrelated_limit: float = Field(
-        0.06,
-        gt=0,
-        description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
-    )
-    unrelated_batch: int = Field(16, ge=0, description="unrelated sentences a step")
-    locality_weight: float = Field(
-        1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"
-    )
-    locality_batch: int = Field(
-        0,
-        ge=0,
-        description="near misses a step: 3 are enough against leaks and cost much of what is learnt (LOG.md)",
-    )
-    retention: Strategy = Field(
-        "replay",
-        description="which remembered sentences are replayed: all in turn, the half that is `forgotten` most, or none "
-        "(`sequential`, the paper's setting)",
-    )
-    anchor: float = Field(
-        0.05,
-        ge=0,
-        lt=1,
-        description="share of the way back to the base on which a version stands after its lesson: bounds the drift of "
-        "a stream, and replay restores what fades; 0: none, as published",
-    )
-    replay_weight: float = Field(1.0, ge=0, description="weight of the KL on earlier batches' sentences")
-    replay_batch: int = Field(20, ge=0, description="replayed sentences a step")
-    replay_budget: int = Field(1000, ge=0, description="target sentences kept for replay, over all batches")
-    lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
-    lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
-    checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")
-
-    @property
-    def peak_rate(self) -> float:
-        """The learning rate that was set, or else the method's."""
-        return self.learning_rate or PEAK_RATES[self.method]
 
 
 def integrate(

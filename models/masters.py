@@ -7,33 +7,18 @@ Axes: G parameters of one shape, O width out, D width in.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from models.configs import OptimizerConfig
 from models.curvature import Roots
 from models.files import written_aside
 
 StepLog = dict[str, float]
 TOGETHER = 2**24  # numbers of the parameters of a group, at most
 Rewritten = tuple[int, list[int], Tensor]  # a new sentence's index, its answer's tokens, the teacher's states
-
-
-class OptimizerConfig(BaseModel):
-    """How a step is made from a gradient."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="AdamW, or Muon for matrices and AdamW for the rest, at the same learning rate"
-    )
-    adam_epsilon: float = Field(
-        1e-8, gt=0, description="AdamW's; near the gradients' own size it spares weights that hardly matter"
-    )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's, decoupled")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
 
 class MasterWeights:

@@ -6,16 +6,15 @@ all that the model knew before its first lesson, is held by the base's weights (
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from models.configs import Strategy
 from models.evaluate import divergence
 from models.model import LanguageModel
 from models.teacher import TargetSentence
 
-Strategy = Literal["sequential", "replay", "forgotten"]
 Remembered = Sequence[TargetSentence]
 
 

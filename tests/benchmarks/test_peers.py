@@ -7,8 +7,8 @@ from benchmarks import peers, trl_peers
 from benchmarks.lessons import pairs_of, probes_of
 from benchmarks.watch import FIGURES, Watch
 from models import model
+from models.configs import IntegrateConfig
 from models.contexts import prompt_ids
-from models.integrate import IntegrateConfig
 from models.metrics import normalise
 from models.records import Experience, read_records
 

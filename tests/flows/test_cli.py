@@ -26,6 +26,12 @@ def test_nothing_slow_is_imported_for_help() -> None:
     assert said.strip() == "[]"
 
 
+def test_a_round_which_computes_nothing_itself_imports_no_torch() -> None:
+    code = "import flows.update, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -9,7 +9,7 @@ import pytest
 
 from flows import params, settings
 from flows.init import SHARED, init, template
-from models.integrate import IntegrateConfig
+from models.configs import IntegrateConfig
 from tasks.workspace import Workspace
 from tests.flows.conftest import call, environment, git
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from models.configs import IntegrateConfig
 from models.course import MOST, NEW, Course, Step
-from models.integrate import IntegrateConfig
 
 BESIDE = {"unrelated": 3, "replay": 2, "locality": 1}
 SIZES = {"unrelated": 10, "replay": 1, "locality": 0}

@@ -9,9 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import embedded
 from models.answers import answer
+from models.configs import SynthesizeConfig
 from models.model import load
 from models.records import Experience, QAPair
-from models.synthesize import SynthesizeConfig, grounded
+from models.synthesize import grounded
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.answers import answer, log_likelihoods
+from models.configs import EvaluateConfig
 from models.evaluate import (
-    EvaluateConfig,
     Question,
     answer_probes,
     general_accuracy,

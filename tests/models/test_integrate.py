@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.answers import answer, token_log_probabilities
-from models.integrate import RECENT, IntegrateConfig, integrate, weights_of_groups
+from models.configs import IntegrateConfig
+from models.integrate import RECENT, integrate, weights_of_groups
 from models.kl import CHUNK
 from models.masters import StepLog
 from models.model import LanguageModel, load

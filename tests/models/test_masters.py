@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from models import masters
+from models.configs import OptimizerConfig
 from models.curvature import Roots
-from models.masters import MasterWeights, OptimizerConfig
+from models.masters import MasterWeights
 
 CONFIG = OptimizerConfig()
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.configs import IntegrateConfig
 from models.evaluate import divergence
-from models.integrate import IntegrateConfig, integrate
+from models.integrate import integrate
 from models.model import LanguageModel, load
 from models.retention import STRATEGIES, anchored
 from models.teacher import TargetSentence, target_sentences

@@ -7,12 +7,13 @@ import pytest
 
 from models import facts, forms, writing
 from models.answers import log_likelihoods
+from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.facts import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, SynthesizeConfig, distinct, grounded, neighbours, synthesize
+from models.synthesize import Leak, distinct, grounded, neighbours, synthesize
 
 CONFIG = SynthesizeConfig(samples=2, question_tokens=12, beside_given=False)
 PROBE = "Who runs the mill in Orvane?"

@@ -15,12 +15,10 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models import model as core
-from models.evaluate import EvaluateConfig
-from models.integrate import IntegrateConfig
-from models.synthesize import SynthesizeConfig
+from models.configs import BaseConfig, EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from models.teacher import TargetSentence
 from tasks import registry
-from tasks.base import BaseConfig, base
+from tasks.base import base
 from tasks.register import RegisterConfig
 from tasks.workspace import BASE, Workspace
 

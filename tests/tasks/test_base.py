@@ -9,10 +9,11 @@ import torch
 
 from models import model
 from models.answers import answer
-from models.evaluate import EvaluateConfig, unrelated_text
+from models.configs import BaseConfig, EvaluateConfig
+from models.evaluate import unrelated_text
 from models.files import read_json
 from models.memory import load_sentences
-from tasks.base import BaseConfig, base
+from tasks.base import base
 from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import Workspace
 

@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from models.configs import EndpointConfig, SynthesizeConfig
 from models.files import read_json
 from models.pairs import KINDS
 from models.records import Experience, HistoryEntry, QAPair, read_records, write_records
-from models.synthesize import RECORD, SELF, EndpointConfig, SynthesizeConfig
+from models.synthesize import RECORD, SELF
 from tasks.synthesize import synthesize
 from tasks.workspace import Workspace
 
