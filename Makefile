@@ -59,10 +59,10 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
 	@$(DOTS) $(PIP_INSTALL) -e .; status=$$?; kill $$!; echo; exit $$status
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
-	@echo "Installing the tools for tests and lint into $(VENV)"
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing selfparam, its dependencies and the tools for tests and lint into $(VENV) (some minutes the first time)"
 	@$(DOTS) $(PIP_INSTALL) -e '.[dev]'; status=$$?; kill $$!; echo; exit $$status
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 $(BIN)/pip:
 	@for python in $(PYTHONS); do \

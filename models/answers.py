@@ -9,6 +9,7 @@ import torch
 
 from models.attention import Prefix, fresh_cache
 from models.contexts import answer_ids, prompt_ids
+from models.kl import CHUNK
 from models.model import LanguageModel
 from models.teacher import read_prefix, states_after
 
@@ -165,8 +166,12 @@ def of_states(
     lm: LanguageModel, states: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
 ) -> list[torch.Tensor]:
     """The log-probability of every target token from the [T, D] hidden states that predict it."""
-    result = []
-    for states_TD, target in zip(states, targets, strict=True):
-        logits_TV = (states_TD.to(lm.device) @ lm.output_matrix_VD.T).float()
-        result.append(logits_TV.log_softmax(-1)[range(len(target)), list(target)].cpu())
-    return result
+    if not states:
+        return []
+    states_ND, token_N = torch.cat(list(states)), torch.tensor([t for target in targets for t in target])
+    logp_N = torch.empty(len(token_N))
+    for start in range(0, len(token_N), CHUNK):  # a few rows at a time would read the whole output matrix for each few
+        part = slice(start, start + CHUNK)
+        logits_CV = (states_ND[part].to(lm.device) @ lm.output_matrix_VD.T).float()
+        logp_N[part] = logits_CV.log_softmax(-1).gather(1, token_N[part, None].to(lm.device))[:, 0].cpu()
+    return list(logp_N.split([len(target) for target in targets]))

@@ -122,8 +122,12 @@ def general_accuracy(lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ..
 def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> dict[str, float]:
     """`perplexity` on unrelated text and `kl_from_base`, mean KL(base || lm) in nats per token (0 for the base)."""
     states, kl_N = divergence(lm, base_matrix_VD, sentences)
-    logp = torch.cat(of_states(lm, states, [s.answer for s in sentences]))
-    return {"perplexity": math.exp(-logp.mean().item()), "kl_from_base": kl_N.mean().item()}
+    return {"perplexity": perplexity(lm, states, sentences), "kl_from_base": kl_N.mean().item()}
+
+
+def perplexity(lm: LanguageModel, states: Sequence[Tensor], sentences: Sequence[TargetSentence]) -> float:
+    """Of the sentences' answers, from the [T, D] hidden states with which `lm` predicts each."""
+    return math.exp(-torch.cat(of_states(lm, states, [s.answer for s in sentences])).mean().item())
 
 
 @torch.no_grad()

@@ -56,8 +56,9 @@ def held(base: LanguageModel, misses: Sequence[tuple[str, str]], *, origin: str)
     turn; where there is none, the answer tells nothing that could leak, and it is left out.
     """
     result = []
-    for s in target_sentences(base, None, misses, origin=origin):
-        logp_T = of_states(base, [s.states_TD], [s.answer])[0]
+    sentences = target_sentences(base, None, misses, origin=origin)
+    likely = of_states(base, [s.states_TD for s in sentences], [s.answer for s in sentences])
+    for s, logp_T in zip(sentences, likely, strict=True):
         first = next((t for t, logp in enumerate(logp_T[:-1].tolist()) if logp < UNLIKELY), None)
         if first is not None:
             told = slice(first, len(s.answer) - 1)

@@ -15,7 +15,7 @@ import torch
 from models import embedded, fit, model
 from models.answers import answer
 from models.configs import EMBEDDED, BaseConfig, EvaluateConfig
-from models.evaluate import general_accuracy, unrelated_text
+from models.evaluate import general_accuracy, perplexity
 from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
 from models.synthesize import Leak
@@ -57,11 +57,10 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
         (ws.evaluation(BASE) / name).touch()
 
     log.info("base: measuring general ability")
-    drift = unrelated_text(lm, lm.output_matrix_VD.detach(), held_out)
     general = {
         "facts": len(general_facts()),
         "accuracy": general_accuracy(lm, general_facts(), evaluate),
-        "perplexity": drift["perplexity"],
+        "perplexity": perplexity(lm, [s.states_TD for s in held_out], held_out),
     }
     write_json(ws.evaluation(BASE) / "general.json", general)
     write_json(ws.metrics(BASE), {"version": BASE, "general": general})

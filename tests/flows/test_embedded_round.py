@@ -10,6 +10,7 @@ import yaml
 
 from flows.init import template
 from models.files import read_json
+from tasks.bundle import unrelated_prompts
 from tasks.workspace import Workspace
 from tests.flows.conftest import call, environment
 
@@ -29,9 +30,14 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     call(tmp_path, "init", "ws")
     ws = Workspace(tmp_path / "ws")
     params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
-    params |= {"base": {"unrelated_samples": 0, "unrelated_tokens": 12}, "evaluate": {"general_tokens": 24}}
+    some = unrelated_prompts()[::5]
+    (ws.root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in some), encoding="utf-8")
     params |= {
-        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 1000},
+        "base": {"unrelated": "prompts.jsonl", "unrelated_samples": 0, "unrelated_tokens": 12},
+        "evaluate": {"general_tokens": 24},
+    }
+    params |= {
+        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 500},
         "synthesize": {"samples": 0.5},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")

@@ -18,6 +18,9 @@ from models.synthesize import grounded
 @pytest.mark.slow
 def test_the_embedded_model_answers(tmp_path: Path) -> None:
     embedded.save_embedded(tmp_path / "model", dtype=torch.bfloat16)
+    embedded.save_embedded(tmp_path / "again", dtype=torch.bfloat16)  # as it was kept
+    (one, other) = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("model", "again"))
+    assert one == other
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert theirs.dtype == torch.bfloat16
