@@ -37,7 +37,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
         "evaluate": {"general_tokens": 24},
     }
     params |= {
-        "integrate": {"epochs": 2, "unrelated_batch": 6, "curvature_tokens": 500},
+        "integrate": {"epochs": 2, "unrelated_batch": 4, "curvature_tokens": 500},
         "synthesize": {"samples": 0.5},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")
