@@ -169,8 +169,8 @@ def of_states(
     if not states:
         return []
     states_ND, token_N = torch.cat(list(states)), torch.tensor([t for target in targets for t in target])
-    logp_N = torch.empty(len(token_N))
-    for start in range(0, len(token_N), CHUNK):  # a few rows at a time would read the whole output matrix for each few
+    logp_N = torch.empty(len(states_ND))
+    for start in range(0, len(states_ND), CHUNK):  # few rows at a time would read the output matrix for each few
         part = slice(start, start + CHUNK)
         logits_CV = (states_ND[part].to(lm.device) @ lm.output_matrix_VD.T).float()
         logp_N[part] = logits_CV.log_softmax(-1).gather(1, token_N[part, None].to(lm.device))[:, 0].cpu()

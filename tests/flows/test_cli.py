@@ -20,14 +20,13 @@ def test_help_has_an_example(command: str, tmp_path: Path) -> None:
     assert f"Example: selfparam {command}" in said
 
 
-def test_nothing_slow_is_imported_for_help() -> None:
-    code = f"import flows.cli, sys; print([m for m in {SLOW} if m in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
-
-
-def test_a_round_which_computes_nothing_itself_imports_no_torch() -> None:
-    code = "import flows.update, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "slow"),
+    [("flows.cli", SLOW), ("flows.update", ("torch", "transformers"))],
+    ids=["for help", "for a round, which computes nothing itself"],
+)
+def test_nothing_slow_is_imported(module: str, slow: tuple[str, ...]) -> None:
+    code = f"import {module}, sys; print([m for m in {slow} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
 
