@@ -50,26 +50,21 @@ class PackedRows:
 
 
 def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens: int, pad: int) -> PackedRows:
-    """Lay (prompt ids, answer ids) sentences into rows of about `row_tokens`, first-fit, longest first.
+    """Lay (prompt ids, answer ids) sentences into rows of at most `row_tokens`, as few as first-fit finds.
 
-    A sentence longer than `row_tokens` gets a row of its own. The last answer token predicts nothing and
-    is left out.
+    Rows are as long as the fullest of them, so the sentences are spread evenly over them where that is shorter. A
+    sentence longer than `row_tokens` gets a row of its own. The last answer token predicts nothing and is left out.
     """
     prefix_length = shared_prefix([p for p, _ in sentences])
     texts = [torch.tensor([*p, *a[:-1]], dtype=torch.long) for p, a in sentences]
     own = [len(text) - prefix_length for text in texts]  # tokens of each that it does not share
     capacity = max(row_tokens - prefix_length, *own)
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for i in sorted(range(len(own)), key=lambda i: (-own[i], i)):
-        row = next((r for r, free in enumerate(room) if free >= own[i]), None)
-        if row is None:
-            rows.append([])
-            room.append(capacity)
-            row = len(rows) - 1
-        rows[row].append(i)
-        room[row] -= own[i]
-    length = prefix_length + capacity - min(room)
+    order = sorted(range(len(own)), key=lambda i: (-own[i], i))
+    full = _first_fit(order, own, capacity)
+    even = _evenly(order, own, len(full))
+    fullest = [max(sum(own[i] for i in row) for row in rows) for rows in (full, even)]
+    rows = even if fullest[1] < fullest[0] else full
+    length = prefix_length + min(fullest)
     places = [torch.empty(0)] * len(sentences)
     segments_BL = torch.full((len(rows), length), -1)
     segments_BL[:, :prefix_length] = 0
@@ -91,3 +86,29 @@ def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens
     # answer[0] is predicted by the last prompt token
     loss_N = torch.cat([place[len(p) - 1 :] for place, (p, _) in zip(places, sentences, strict=True)])
     return PackedRows(ids_BL, positions_BL, segments_BL, source_BL, token_S, loss_N)
+
+
+def _first_fit(order: Sequence[int], own: Sequence[int], capacity: int) -> list[list[int]]:
+    """Sentences of `own` tokens each, in `order`, each into the first row where it fits."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for i in order:
+        row = next((r for r, free in enumerate(room) if free >= own[i]), None)
+        if row is None:
+            rows.append([])
+            room.append(capacity)
+            row = len(rows) - 1
+        rows[row].append(i)
+        room[row] -= own[i]
+    return rows
+
+
+def _evenly(order: Sequence[int], own: Sequence[int], count: int) -> list[list[int]]:
+    """The same into `count` rows, each into the emptiest (longest first: Graham 1969)."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    filled = [0] * count
+    for i in order:
+        row = filled.index(min(filled))
+        rows[row].append(i)
+        filled[row] += own[i]
+    return rows

@@ -84,15 +84,27 @@ def test_a_single_sentence_packs(lm: LanguageModel, taught: list[TargetSentence]
 
 def test_the_layout() -> None:
     packed = pack([([9, 8, 1], [11, 12]), ([9, 8, 2, 3], [13]), ([9, 8, 4], [14, 15, 16])], row_tokens=8, pad=0)
-    # Own tokens: 2, 2 and 3 beside the prefix of 2. Longest first: [4, 14, 15], then [1, 11] fits beside it…
-    assert packed.ids_BL.tolist() == [[9, 8, 4, 14, 15, 1, 11], [9, 8, 2, 3, 0, 0, 0]]
-    assert packed.positions_BL.tolist() == [[0, 1, 2, 3, 4, 2, 3], [0, 1, 2, 3, 0, 0, 0]]
-    assert packed.segments_BL.tolist() == [[0, 0, 1, 1, 1, 2, 2], [0, 0, 1, 1, -1, -1, -1]]
-    assert packed.loss_N.tolist() == [5, 6, 7 + 3, 2, 3, 4]  # in the order in which the sentences came
-    assert packed.token_S.tolist() == [0, 1, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4]  # the prefix in the row of each
+    # Own tokens: 2, 2 and 3 beside the prefix of 2. Two rows are needed; the two shorter ones share the second.
+    assert packed.ids_BL.tolist() == [[9, 8, 4, 14, 15, 0], [9, 8, 1, 11, 2, 3]]
+    assert packed.positions_BL.tolist() == [[0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 2, 3]]
+    assert packed.segments_BL.tolist() == [[0, 0, 1, 1, 1, -1], [0, 0, 1, 1, 2, 2]]
+    assert packed.loss_N.tolist() == [6 + 2, 6 + 3, 6 + 5, 2, 3, 4]  # in the order in which the sentences came
+    assert packed.token_S.tolist() == [6, 7, 8, 9, 6, 7, 10, 11, 0, 1, 2, 3, 4]  # the prefix in the row of each
     # Of the sentences' tokens 0 to 3, 4 to 7 and 8 to 12; a row's prefix is taken from the first of its sentences.
-    assert packed.source_BL[0].tolist() == [0, 1, 10, 11, 12, 2, 3]
-    assert packed.source_BL[1, :4].tolist() == [4, 5, 6, 7]
+    assert packed.source_BL[0, :5].tolist() == [8, 9, 10, 11, 12]
+    assert packed.source_BL[1].tolist() == [0, 1, 2, 3, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("own", "row_tokens", "shape"),
+    [
+        ([4, 3, 2, 2], 9, (2, 7)),  # rows of 6 and 5 beside a prefix of 1; filled one after the other, 7 and 4
+        ([3, 3, 2, 2, 2], 7, (2, 7)),  # two rows of 6, full; spread over them, 7 and 5
+    ],
+)
+def test_rows_are_few_and_short(own: list[int], row_tokens: int, shape: tuple[int, int]) -> None:
+    packed = pack([([9, i], range(20, 20 + n)) for i, n in enumerate(own)], row_tokens=row_tokens, pad=0)
+    assert packed.ids_BL.shape == shape
 
 
 def test_a_token_sees_the_prefix_and_its_own_past() -> None:
