@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # 3.11 first: constraints.txt was made with it.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 python)
+# Less than half as long at it as the one that Python 3.11 brings (docs/RESULTS.md).
+PIP := pip==26.3
 # -qq: errors only. --no-compile: modules are compiled when first imported (most of them never are), so this must be allowed.
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
@@ -16,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist
 DOTS := { while sleep 3 && kill -0 $$$$; do printf .; done; } 2>/dev/null &
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench docs clean
+.PHONY: help setup demo test pytest test-fast lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +29,10 @@ setup: $(VENV)/.dev  ## install everything that a developer needs into .venv
 demo: $(VENV)/.runtime  ## learn two days of the sample stream on the embedded model, in demo/
 	$(BIN)/selfparam demo demo
 
-test: $(VENV)/.dev lint  ## lint, then all tests
+test: $(VENV)/.dev  ## lint and all tests
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: $(VENV)/.dev
 	$(PYTEST)
 
 test-fast: $(VENV)/.dev  ## the tests that need no real model and no server
@@ -67,7 +72,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 $(BIN)/pip:
 	@for python in $(PYTHONS); do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
-	    echo "Making $(VENV) with $$($$python --version)"; exec $$python -m venv $(VENV); \
+	    echo "Making $(VENV) with $$($$python --version)"; \
+	    $$python -m venv $(VENV) || exit; \
+	    exec $(BIN)/python -m pip install -qq --no-input --upgrade $(PIP); \
 	  fi; \
 	done; \
 	echo "No Python 3.11 or later with venv was found (looked for: $(PYTHONS))." >&2; \

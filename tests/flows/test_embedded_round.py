@@ -34,10 +34,10 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     (ws.root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in some), encoding="utf-8")
     params |= {
         "base": {"unrelated": "prompts.jsonl", "unrelated_samples": 0, "unrelated_tokens": 12},
-        "evaluate": {"general_tokens": 24},
+        "evaluate": {"general_tokens": 16},
     }
     params |= {
-        "integrate": {"epochs": 2, "unrelated_batch": 4, "curvature_tokens": 500},
+        "integrate": {"epochs": 2, "layers": 0.34, "unrelated_batch": 4, "curvature_tokens": 500},
         "synthesize": {"samples": 0.5},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")

@@ -359,7 +359,7 @@ def test_the_real_thing(ws: Workspace, tmp_path: Path) -> None:
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("transformers")), "serve", str(weights)]
     server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
+        [*command, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
