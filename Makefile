@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime  ## learn two days of the sample stream on the embedded m
 test: $(VENV)/.dev  ## lint and all tests
 	@$(MAKE) --no-print-directory --jobs 2 lint pytest
 
-pytest: $(VENV)/.dev
+pytest: $(VENV)/.dev  ## all tests, without lint
 	$(PYTEST)
 
 test-fast: $(VENV)/.dev  ## the tests that need no real model and no server
