@@ -61,10 +61,8 @@ def pack(sentences: Sequence[tuple[Sequence[int], Sequence[int]]], *, row_tokens
     capacity = max(row_tokens - prefix_length, *own)
     order = sorted(range(len(own)), key=lambda i: (-own[i], i))
     full = _first_fit(order, own, capacity)
-    even = _evenly(order, own, len(full))
-    fullest = [max(sum(own[i] for i in row) for row in rows) for rows in (full, even)]
-    rows = even if fullest[1] < fullest[0] else full
-    length = prefix_length + min(fullest)
+    rows = min(full, _evenly(order, own, len(full)), key=lambda rows: _fullest(rows, own))
+    length = prefix_length + _fullest(rows, own)
     places = [torch.empty(0)] * len(sentences)
     segments_BL = torch.full((len(rows), length), -1)
     segments_BL[:, :prefix_length] = 0
@@ -112,3 +110,8 @@ def _evenly(order: Sequence[int], own: Sequence[int], count: int) -> list[list[i
         rows[row].append(i)
         filled[row] += own[i]
     return rows
+
+
+def _fullest(rows: Sequence[Sequence[int]], own: Sequence[int]) -> int:
+    """Tokens of the row that has most."""
+    return max(sum(own[i] for i in row) for row in rows)
