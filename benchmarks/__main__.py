@@ -115,7 +115,9 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
     last = read_json(ws.metrics(list(seconds)[-1]))
     for batch, name in zip(seconds, names, strict=True):
         learnt = read_json(ws.metrics(batch))["efficacy"]
-        now = last["retention"].get(batch, last["efficacy"]["closed_book"])
+        if not learnt["probes"]:
+            continue
+        now = last["retention"].get(batch, learnt["closed_book"])
         for measure in ("contains", "f1", "log_likelihood"):
             cells = [learnt["open_book"], learnt["closed_book_before"], learnt["closed_book"], now]
             row = " | ".join(f"{cell[measure]:.3f}" for cell in cells)
@@ -124,8 +126,9 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
                 low, high = learnt["recovered_gap_interval"]
                 gap = f"{learnt['recovered_gap']:.2f} ({low:.2f} to {high:.2f})"
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
-    if len(seconds) > 1:
-        print(f"\n{kept([read_json(ws.metrics(batch)) for batch in seconds])}")
+    measured = [read_json(ws.metrics(batch)) for batch in seconds]
+    if len([m for m in measured if m["efficacy"]["probes"]]) > 1:
+        print(f"\n{kept(measured)}")
     print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for batch, spent in seconds.items():
@@ -152,7 +155,7 @@ def kept(measured: list[dict[str, Any]]) -> str:
                 ("open", found["open_book"]),
                 ("base", found["closed_book_base"]),
                 ("after", found["closed_book"]),
-                ("now", last["retention"].get(version, last["efficacy"]["closed_book"])),
+                ("now", last["retention"].get(version, found["closed_book"])),
             )
         }
         for version, found in ((m["version"], m["efficacy"]) for m in measured)

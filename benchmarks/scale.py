@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, cycle, islice
+from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.lessons import Pair, pairs_of, probes_of, taught
@@ -60,7 +60,7 @@ def main() -> None:
         origins = [replace(s, origin=f"b{i % 40:04d}") for i, s in enumerate(islice(cycle(earlier), count))]
         bench.row(count, pairs, within_budget(origins, bench.config.replay_budget, seed=arguments.seed))
 
-    asked: list[Question] = list(islice(cycle(chain(probes_of(records))), arguments.probes))
+    asked: list[Question] = list(islice(cycle(probes_of(records)), arguments.probes))
     started = time.monotonic()
     answer_probes(bench.teacher, asked, EvaluateConfig())
     print(

@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,7 +96,10 @@ def peak_memory(device: torch.device) -> float:
     """The most that this process has held so far, in GB: on a GPU the tensors there, else all of it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
+    status = Path("/proc/self/status")
+    if status.exists():  # of Linux, where what `resource` says includes the peak of the process that started this one
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
 def containment(lm: LanguageModel, questions: Sequence[Question]) -> float | None:

@@ -53,7 +53,11 @@ def grouped_attention(
         raise ValueError(f"{type(module).__name__} caps its attention scores, which is not supported")
     rows, heads, queries, width = query_BHLE.shape
     groups = key_BKSE.shape[1]
-    if prefix is None and (queries > LONG or (queries > 1 and fused_is_faster(query_BHLE.device, query_BHLE.dtype))):
+    if queries > LONG or (prefix is None and queries > 1 and fused_is_faster(query_BHLE.device, query_BHLE.dtype)):
+        if prefix is not None:
+            key_BKSE, value_BKSE, attention_mask = _with_prefix(
+                prefix, module.layer_idx, key_BKSE, value_BKSE, attention_mask
+            )
         out_BHLE = _fused(query_BHLE, key_BKSE, value_BKSE, attention_mask, scaling)
         return out_BHLE.transpose(1, 2).contiguous(), None
     query_BKME = (query_BHLE * scaling).reshape(rows, groups, -1, width)
@@ -74,10 +78,22 @@ def grouped_attention(
     return out_BKME.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
 
 
+def _with_prefix(
+    prefix: Prefix, layer: Any, key_BKSE: Tensor, value_BKSE: Tensor, attention_mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys and values with the prefix copied in front of each row's own: little beside the scores of long rows."""
+    keys, values = (
+        torch.cat([of_prefix_KPE.expand(len(own_BKSE), -1, -1, -1), own_BKSE], dim=2)
+        for of_prefix_KPE, own_BKSE in ((prefix.keys[layer], key_BKSE), (prefix.values[layer], value_BKSE))
+    )
+    mask = None if attention_mask is None else nn.functional.pad(attention_mask, (prefix.length, 0))
+    return keys, values, mask
+
+
 def _fused(
     query_BHLE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, attention_mask: Tensor | None, scaling: float
 ) -> Tensor:
-    """torch's own kernels, which keep no scores: on a GPU those of flash or memory-efficient attention."""
+    """torch's own kernels: those that it chooses by default on a GPU, and on processors, keep no scores."""
     return scaled_dot_product_attention(
         query_BHLE, key_BKSE, value_BKSE, attention_mask, scale=scaling, enable_gqa=True
     )

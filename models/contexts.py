@@ -10,6 +10,11 @@ from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
+SETTLED = (
+    "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"
+    "{%- if enable_thinking is not defined -%}{%- set enable_thinking = false -%}{%- endif -%}"
+)
+
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str | None = None) -> str:
     """The prompt up to where the answer begins; with `context` it is the teacher's, without the student's."""
@@ -22,6 +27,19 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str 
 def beside(context: str, evidence: str | None) -> str:
     """What the teacher reads: the context, and once more, next to the question, what the answer rests on, if known."""
     return f"{context}\n\n{evidence}" if evidence else context
+
+
+def settle_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the chat template, in place, write the same text every day, and ask for an answer without a chain of thought.
+
+    Some put today's date into a prompt, some have the model think first unless it is said otherwise. It is saved with
+    the tokenizer, so that whoever loads a version prompts it as it was taught.
+    """
+    template = tokenizer.chat_template
+    if not isinstance(template, str) or template.startswith(SETTLED):
+        return
+    if "strftime_now" in template or "enable_thinking" in template:
+        tokenizer.chat_template = SETTLED + template
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:

@@ -87,22 +87,23 @@ def neighbours(questions: Sequence[Question], spoken_of: str) -> list[Question]:
 
 def locality(
     base: LanguageModel, lm: LanguageModel, said_by_base: Sequence[Answer], said: Sequence[Answer]
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """How far a version leaks onto the neighbours of what it learnt.
 
     `leak` and `leak_base`: share of near misses answered with what is true of the neighbour alone, in [0, 1].
     `log_likelihood_gain`: by how much that became likelier as their answer, in nats per token; quieter than `leak`.
-    `kl_from_base`: mean KL(base || lm) on the base's own answers to them, in nats per token.
+    `kl_from_base`: mean KL(base || lm) on the base's own answers to them, in nats per token; None where it has none.
     """
     answered = [(a.question, a.answer) for a in said_by_base if a.answer]
     sentences = target_sentences(base, None, answered, origin="locality")
+    drift = unrelated_text(lm, base.output_matrix_VD.detach(), sentences) if sentences else {"kl_from_base": None}
     return {
         "probes": len(said),
         "leak": sum(a.contains for a in said) / len(said),
         "leak_base": sum(a.contains for a in said_by_base) / len(said_by_base),
         "log_likelihood_gain": sum(a.log_likelihood - b.log_likelihood for a, b in zip(said, said_by_base, strict=True))
         / len(said),
-        "kl_from_base": unrelated_text(lm, base.output_matrix_VD.detach(), sentences)["kl_from_base"],
+        "kl_from_base": drift["kl_from_base"],
     }
 
 

@@ -24,7 +24,7 @@ def sentences(experience: Experience) -> list[str]:
     """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
     context = experience.context
     texts = [context] if isinstance(context, str) else [turn.content for turn in context]
-    said = [part.strip() for text in texts for part in _SENTENCE_END.split(unwrapped(text))]
+    said = [" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(unwrapped(text))]
     return list(dict.fromkeys(part for part in said if len(part.split()) >= 4 and not part.endswith("?")))
 
 

@@ -15,23 +15,24 @@ def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it takes `path`'s place when the block succeeds.
 
     Whatever stood at `path` stays until then. A failed block leaves `path` as it was and removes what it wrote; what a
-    killed process left goes with the next write to the same path.
+    killed process left goes with the next write to the same path. A file takes no folder's place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.aside-*"):
-        process = left.name.rpartition("-")[2]
-        if process.isdecimal() and not is_alive(int(process)):
-            _remove(left)
+    _clear_up(path)
     aside = path.with_name(f".{path.name}.aside-{os.getpid()}")
     _remove(aside)
     try:
         yield aside
         _sync(aside)
-        if path.is_dir():  # a folder cannot be renamed over a folder that holds files
+        if path.is_dir() and aside.is_dir():  # a folder cannot be renamed over a folder that holds files
             old = path.with_name(f".{path.name}.old-{os.getpid()}")
             _remove(old)
             path.rename(old)
-            aside.rename(path)
+            try:
+                aside.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
             _remove(old)
         else:
             aside.replace(path)
@@ -62,6 +63,18 @@ def read_json(path: Path) -> Any:
 def size_of(folder: Path) -> int:
     """Bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _clear_up(path: Path) -> None:
+    """Remove what processes that live no more left of their writes to `path`; put back what one had moved away."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*"):
+        kind, _, process = left.name.removeprefix(f".{path.name}.").rpartition("-")
+        if kind not in ("aside", "old") or not process.isdecimal() or is_alive(int(process)):
+            continue
+        if kind == "old" and not path.exists():
+            left.rename(path)
+        else:
+            _remove(left)
 
 
 def _sync(path: Path) -> None:

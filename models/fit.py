@@ -7,16 +7,18 @@ window, or scale its logits. Such a model would learn from a teacher that never 
 So a base is held against itself before anything is made of it.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from models import attention
-from models.model import LanguageModel
+from models.model import ELSE, LanguageModel
 from models.packed_model import PackedModel
 from models.teacher import TargetSentence, states_after
 
 FARTHEST = 0.05  # nats per token, between two ways to compute the same; 16-bit rounding stays below 0.005
 LENGTH = 48  # tokens of a text, where the model looks back at all of them
-WIDEST = 2048  # tokens; a wider window holds all that is ever asked about
+WIDEST = 2048  # tokens; of a wider window, no context is taken that it does not hold
 
 
 @torch.no_grad()
@@ -29,19 +31,29 @@ def check(lm: LanguageModel) -> None:
     texts = [[*beginning, *end[: LENGTH // 2]] for end in ends]
     own = [_own_logits(lm, text)[-9:-1] for text in texts]
     matrix_VD = lm.output_matrix_VD.cpu()
-    split = [(text[:-8], text[-8:]) for text in texts]
-    packed = PackedModel(lm, row_tokens=4 * LENGTH, below=list(lm.layers[:-1]))
-    sentences = [TargetSentence("", tuple(p), tuple(a), torch.empty(0), "", "") for p, a in split]
-    packed.keep(sentences)
-    ways = [states_after(lm, *zip(*together, strict=True)) for together in (split, split[:1])]
-    for ours in [*ways, packed.hidden_ND(sentences).cpu().split(8)]:
+    try:
+        ways = _our_states(lm, texts)
+    except Exception as error:  # whatever it is: this model cannot be computed so (Bloom, Mamba)
+        raise ValueError(f"base.model: {type(lm.model).__name__} cannot be computed here ({error}). {ELSE}.") from error
+    for ours in ways:
         worst = max(_kl(logits_TV, states_TD @ matrix_VD.T) for logits_TV, states_TD in zip(own, ours, strict=False))
         if not worst < FARTHEST:
             raise ValueError(
                 f"base.model: {type(lm.model).__name__} is computed otherwise here than by transformers "
                 f"({worst:.2g} nats per token apart): its attention or its logits are of a kind that is not supported. "
-                "Choose a model of another architecture, such as Llama, Qwen, Mistral or SmolLM."
+                f"{ELSE}."
             )
+
+
+def _our_states(lm: LanguageModel, texts: list[list[int]]) -> list[Sequence[torch.Tensor]]:
+    """The states that predict the last eight tokens of each text, [8, D]: after a shared beginning, of the first text
+    alone, and packed."""
+    split = [(text[:-8], text[-8:]) for text in texts]
+    packed = PackedModel(lm, row_tokens=4 * LENGTH, below=list(lm.layers[:-1]))
+    sentences = [TargetSentence("", tuple(p), tuple(a), torch.empty(0), "", "") for p, a in split]
+    packed.keep(sentences)
+    ways = [states_after(lm, *zip(*together, strict=True)) for together in (split, split[:1])]
+    return [*ways, packed.hidden_ND(sentences).cpu().split(8)]
 
 
 def _own_logits(lm: LanguageModel, ids: list[int]) -> torch.Tensor:

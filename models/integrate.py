@@ -62,15 +62,15 @@ def integrate(
     course = Course({group: len(sentences.get(group, ())) for group in GROUPS}, beside, config, seed)
     held_out = [(NEW, sentences[NEW][i]) for i in course.held_out]
     torch.manual_seed(seed)
-    model = student.model.train().requires_grad_(True)
+    model = student.model.eval().requires_grad_(True)  # no dropout: the teacher, and the kept states, know none
     still = left_alone(student, config)
     adapted = None
     if config.method == "lora":
         leave = [model.get_output_embeddings(), *still.modules()]
         adapted = lora.adapt(model, rank=config.lora_rank, alpha=config.lora_alpha, leave=leave)
     else:
-        matrices = [] if config.embeddings else [model.get_input_embeddings(), model.get_output_embeddings()]
-        for module in (still, *matrices):
+        tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]  # of positions, too
+        for module in (still, *([] if config.embeddings else [*tables, model.get_output_embeddings()])):
             module.requires_grad_(False)
     embeddings_learn = config.method == "full" and config.embeddings
     packed = PackedModel(student, row_tokens=config.row_tokens, below=() if embeddings_learn else list(still))
@@ -121,7 +121,6 @@ def integrate(
         layer._compiled_call_impl = None
     if adapted:
         adapted.merge_and_unload()
-    model.eval()
     return rows
 
 
@@ -139,7 +138,7 @@ def _roots(
         return {}
     layers = [
         layer
-        for layer in student.lm.model.modules()
+        for layer in student.lm.model.base_model.modules()  # of the output matrix no curvature is measured
         if isinstance(layer, lora.OneOperationLinear)
         or (config.method == "full" and isinstance(layer, nn.Linear) and layer.weight.requires_grad)
     ]

@@ -2,7 +2,7 @@
 
 PEFT computes `x W^T + s (x A^T) B^T` as five operations in float32, and autograd keeps and adds what each of them
 needs. For a small model that costs more than the frozen product itself. Here it is one differentiable operation in
-the model's number format; the float32 master weights are the optimiser's (`models.integrate.MasterWeights`).
+the model's number format; the float32 master weights are the optimiser's (`models.masters.MasterWeights`).
 
 Axes: N tokens, D width in, O width out, R rank.
 """

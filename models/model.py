@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models import attention, machine
-from models.contexts import end_of_turn
+from models.contexts import end_of_turn, settle_template
 from models.files import written_aside
 
 # The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
 # that first result with less accuracy: other rotary positions, and other weights from the same seed (docs/LOG.md).
 torch.ones(1).cos()
+
+ELSE = "Choose a model of another architecture, such as Llama, Qwen, Mistral or SmolLM"
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,15 @@ def load(
             f"cannot load a model from {name_or_path}: {error}. "
             "Give a folder with config.json and safetensors, or a hub name this machine can reach (base.model)."
         ) from error
+    except KeyError as error:
+        if error.args != (attention.NAME,):
+            raise
+        raise ValueError(f"base.model: {name_or_path} takes no attention but its own. {ELSE}.") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {name_or_path} has no end-of-sequence token: an answer could never end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    settle_template(tokenizer)
     model.to(device)  # type: ignore[arg-type]  # its decorator hides what it takes
     if device.type == "cuda" and fused_kernels:
         _with_fused_kernels(model)
@@ -108,7 +115,8 @@ def _with_fused_kernels(model: PreTrainedModel) -> None:
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype) -> None:
     """Write safetensors, config and tokenizer to `folder`, atomically; `model` itself is turned into `dtype`.
 
-    Any Hugging Face program can open it. Generation is set to greedy, so that all who load it answer alike.
+    Any Hugging Face program can open it. Generation is set to greedy, with none of the base's own
+    penalties, so that all who load it answer alike.
     """
     model.generation_config = _greedy(model, tokenizer)
     with written_aside(folder) as aside:
@@ -118,13 +126,13 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
 
 
 def _greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    generation = model.generation_config
-    generation.do_sample = False
-    generation.temperature = generation.top_p = generation.top_k = None
-    generation.pad_token_id = tokenizer.pad_token_id
     ends = _ends(model, tokenizer)
-    generation.eos_token_id = ends if len(ends) > 1 else ends[0]
-    return generation
+    return GenerationConfig(
+        do_sample=False,
+        bos_token_id=model.generation_config.bos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

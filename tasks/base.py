@@ -24,6 +24,8 @@ from models.unrelated import user_turns
 from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import BASE, Workspace
 
+FEWEST = 4  # prompts of unrelated text: of four one is kept for measuring
+
 log = logging.getLogger("selfparam")
 
 
@@ -47,6 +49,8 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     own = user_turns(lm, config.unrelated_samples, seed=seed, batch_size=evaluate.batch_size)
     prompts = [p for p in (*given, *own) if not asked_later.holds(p)]
     unrelated = _unrelated(lm, prompts, config, evaluate)
+    if len(unrelated) < FEWEST:
+        raise ValueError(f"base: {len(unrelated)} prompts of unrelated text have an answer; {FEWEST} are needed")
     held_out = unrelated[3::4]
     save_sentences(ws.memory(BASE), [s for i, s in enumerate(unrelated) if i % 4 != 3])
     with written_aside(ws.validated(BASE)) as aside:
@@ -76,8 +80,10 @@ def _prompts(ws: Workspace, config: BaseConfig) -> tuple[str, ...]:
             prompts.append(str(json.loads(line)["prompt"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}:{number}: expected {{"prompt": "…"}} (base.unrelated)') from error
-    if len(prompts) < 4:
-        raise ValueError(f"{path}: {len(prompts)} prompts; base.unrelated needs at least 4, some hundred are better")
+    if len(prompts) < FEWEST:
+        raise ValueError(
+            f"{path}: {len(prompts)} prompts; base.unrelated needs at least {FEWEST}, some hundred are better"
+        )
     return tuple(prompts)
 
 

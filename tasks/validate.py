@@ -198,7 +198,8 @@ def read_ruler(ws: Workspace, config: ValidateConfig) -> Ruler:
     if not (base / "tokenizer.json").is_file():
         raise ValueError(f"{base / 'tokenizer.json'} is not there. Bring the base about first: `selfparam run`.")
     shape = read_json(base / "config.json")
-    positions = shape.get("max_position_embeddings") or shape.get("n_positions")
+    limits = [shape.get(name) for name in ("max_position_embeddings", "n_positions", "sliding_window")]
+    positions = min((limit for limit in limits if limit), default=None)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -72,6 +72,12 @@ def test_what_is_kept_is_counted_over_probes() -> None:
     )
 
 
+def test_a_batch_without_probes_is_left_out() -> None:
+    first = metrics("a", 1, {}, open_book=(1, -1), closed_book_base=(0, -5), closed_book=(1, -2))
+    mute = metrics("b", 0, {"a": (1, -2)})
+    assert kept([first, mute]).startswith("over all 1 probes: containment 1.000 right after, 1.000 at the end")
+
+
 def test_a_stream_runs_and_prints_its_tables(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

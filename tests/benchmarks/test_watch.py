@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.watch import FIGURES, Clock, Watch, containment, reached
+from benchmarks.watch import FIGURES, Clock, Watch, containment, peak_memory, reached
 from models import attention, model
 from models.evaluate import Question
 from models.records import Probe
@@ -49,6 +52,15 @@ def test_reached_is_the_first_time_that_is_high_enough() -> None:
     assert reached(curve, 0.9) == 2.0
     assert reached(curve, 0.96) is None
     assert reached([(1.0, None)], 0.0) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process knows its own peak")
+def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
+    large = torch.ones(3 * 10**8, dtype=torch.uint8)
+    script = "import torch; from benchmarks.watch import peak_memory; print(peak_memory(torch.device('cpu')))"
+    own = float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    del large
+    assert own < peak_memory(torch.device("cpu")) - 0.2
 
 
 def test_containment_leaves_a_model_as_it_was(tiny_model: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models import attention, model
-from models.attention import LONG, grouped_attention
+from models.attention import LONG, Prefix, grouped_attention
 from models.teacher import read_prefix
 
 
@@ -50,6 +50,20 @@ def test_a_long_row_comes_out_the_same_by_the_kernel_that_keeps_no_scores() -> N
     short, _ = grouped_attention(torch.nn.Module(), query[:, :, :64], key[:, :, :64], value[:, :, :64],
                                  mask[:, :, :64, :64], scaling=0.3)  # fmt: skip
     assert torch.allclose(long[:, :64], short, atol=1e-5)
+
+
+def test_long_rows_with_a_prefix_keep_no_scores_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 4, 24, 8), torch.randn(2, 2, 24, 8), torch.randn(2, 2, 24, 8)
+    mask = torch.full((24, 24), torch.finfo(torch.float32).min).triu(1)[None, None].expand(2, -1, -1, -1)
+    prefix = Prefix(5, (torch.randn(2, 5, 8),), (torch.randn(2, 5, 8),))
+    layer = torch.nn.Module()
+    layer.layer_idx = 0
+    plain, _ = grouped_attention(layer, query, key, value, mask, scaling=0.3, prefix=prefix)
+    monkeypatch.setattr(attention, "LONG", 23)
+    monkeypatch.setattr(torch.Tensor, "softmax", None)  # of scores
+    long, _ = grouped_attention(layer, query, key, value, mask, scaling=0.3, prefix=prefix)
+    torch.testing.assert_close(long, plain, atol=1e-5, rtol=0)
 
 
 def test_on_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

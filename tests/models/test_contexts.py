@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.contexts import answer_ids, prompt_ids, prompt_text, shared_prefix
+from models.contexts import answer_ids, prompt_ids, prompt_text, settle_template, shared_prefix
 from models.model import LanguageModel
 
 
@@ -24,6 +24,28 @@ def test_ids_are_those_of_the_text_and_the_template_s_tokens_are_single(lm: Lang
     ids = prompt_ids(lm.tokenizer, "Who?")
     assert lm.tokenizer.decode(ids) == prompt_text(lm.tokenizer, "Who?")
     assert ids[0] == lm.tokenizer.convert_tokens_to_ids("<|im_start|>")
+
+
+def test_a_template_writes_the_same_every_day_and_no_thoughts(lm: LanguageModel) -> None:
+    """As SmolLM3, Llama 3.2 and Qwen3 have them."""
+    lm.tokenizer.chat_template = (
+        "Today is {{ strftime_now('%d %b %Y') }}."
+        "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    )
+    settle_template(lm.tokenizer)
+    settled = lm.tokenizer.chat_template
+    settle_template(lm.tokenizer)
+    assert lm.tokenizer.chat_template == settled
+    assert prompt_text(lm.tokenizer, "Who?") == "Today is 26 Jul 2024.Who?"
+    asked = [{"role": "user", "content": "Who?"}]
+    assert "<think>" in lm.tokenizer.apply_chat_template(asked, tokenize=False, enable_thinking=True)
+
+
+def test_a_template_that_says_nothing_of_it_stays_as_it_is(lm: LanguageModel) -> None:
+    before = lm.tokenizer.chat_template
+    settle_template(lm.tokenizer)
+    assert lm.tokenizer.chat_template == before
 
 
 def test_an_answer_ends_its_turn(lm: LanguageModel) -> None:

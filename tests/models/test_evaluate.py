@@ -99,6 +99,8 @@ def test_what_leaks_is_what_says_a_neighbour_s_fact(lm: LanguageModel, tiny_mode
     same = locality(base, lm, said, said)
     assert (same["probes"], same["leak"], same["leak_base"], same["log_likelihood_gain"]) == (4, 0, 0, 0)
     assert same["kl_from_base"] == pytest.approx(0, abs=1e-5)
+    mute = [a.model_copy(update={"answer": ""}) for a in said]
+    assert locality(base, lm, mute, said)["kl_from_base"] is None
     with torch.no_grad():
         for p in lm.model.parameters():
             p.mul_(1.1)

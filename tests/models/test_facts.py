@@ -48,3 +48,8 @@ def test_a_conversation_is_read_turn_by_turn() -> None:
         "When does it leave",
         "at nine from pier 3.",
     ]
+
+
+def test_white_space_within_a_sentence_is_one_space() -> None:
+    text = "The new office of  the company is\u00a0in the\tCopper  House."
+    assert sentences(Experience(id="a", context=text)) == ["The new office of the company is in the Copper House."]

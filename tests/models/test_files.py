@@ -85,6 +85,32 @@ def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> 
     assert names(tmp_path) == {"target", beside.name}
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_folder_that_a_killed_process_had_moved_away_comes_back(tmp_path: Path, is_whole: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    target, old = tmp_path / "target", tmp_path / f".target.old-{done.stdout.strip()}"
+    fill(old, "old", as_folder=True)
+    if is_whole:  # killed while it removed the old folder
+        fill(target, "new", as_folder=True)
+
+    def interrupted() -> None:
+        with written_aside(target):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == {"target"}
+    assert content(target) == ("new" if is_whole else "old")
+
+
+def test_a_file_takes_no_folder_s_place(tmp_path: Path) -> None:
+    fill(tmp_path / "target", "thesis", as_folder=True)
+    with pytest.raises(IsADirectoryError), written_aside(tmp_path / "target") as aside:
+        fill(aside, "new", as_folder=False)
+    assert content(tmp_path / "target") == "thesis"
+    assert names(tmp_path) == {"target"}
+
+
 def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     for text, lines in {"": [], "a\u2028b\x85c\n\nd": ["a\u2028b\x85c", "", "d"], "a\n": ["a"]}.items():

@@ -62,6 +62,24 @@ def test_what_is_computed_otherwise_is_refused(
         fit.check(made(name, tiny_model, tmp_path, **settings))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("GPTJ", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "takes no attention but its own"),
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, "BloomForCausalLM cannot be computed here"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_by_name(
+    name: str, shape: dict[str, int], said: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    config = getattr(transformers, f"{name}Config")(vocab_size=len(tokenizer), **shape)
+    getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=rf"base\.model: .*{said}.* Choose a model of another architecture"):
+        fit.check(load(tmp_path, dtype=torch.float32))
+
+
 def test_weights_that_are_no_numbers_are_refused(lm: LanguageModel) -> None:
     with torch.no_grad():
         lm.output_matrix_VD.fill_(math.nan)

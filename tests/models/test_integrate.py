@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from models.answers import answer, token_log_probabilities
 from models.configs import IntegrateConfig
@@ -255,6 +256,45 @@ def test_embeddings_can_be_left_as_they_are(fresh: Opener, groups: Any, matrix_V
     assert torch.equal(student.model.get_input_embeddings().weight, base.model.get_input_embeddings().weight)
     assert not same(student, base)
     assert rows[-1]["kl_new"] < rows[0]["kl_new"]
+
+
+def test_embeddings_learn_where_they_are_to(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    student, base = fresh(), fresh()
+    config = CONFIG.model_copy(update={"embeddings": True, "method": "full"})
+    rows = integrate(student, matrix_VD, groups, config, seed=0)
+    assert not torch.equal(student.output_matrix_VD, base.output_matrix_VD)
+    assert not torch.equal(student.model.get_input_embeddings().weight, base.model.get_input_embeddings().weight)
+    assert rows[-1]["kl_new"] < rows[0]["kl_new"]
+
+
+@pytest.fixture
+def noisy(tiny_model: Path, tmp_path: Path) -> Opener:
+    """GPT-2, which has learnt positions, drops activations while it trains, and has no linear layers for LoRA."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    shape = {"n_embd": 32, "n_layer": 2, "n_head": 4, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "initializer_range": 0.3}
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    return lambda: load(tmp_path, dtype=torch.float32)
+
+
+def test_a_model_that_drops_activations_learns_without(noisy: Opener, unrelated: Any) -> None:
+    base = noisy()
+    new = target_sentences(base, CONTEXT, [(question, "Mara") for question in QUESTIONS], origin="b")
+    held = target_sentences(base, None, [(s.question, "Mara") for s in unrelated], origin="unrelated")
+    config = CONFIG.model_copy(update={"epochs": 1})
+    rows = integrate(noisy(), base.output_matrix_VD.detach(), {"new": new, "unrelated": held}, config, seed=0)
+    assert rows[0]["kl_unrelated"] == pytest.approx(0, abs=1e-5)  # before the first step student and base are one
+
+
+def test_learnt_positions_stay_as_they_are_like_other_embeddings(noisy: Opener) -> None:
+    base, student = noisy(), noisy()
+    new = target_sentences(base, CONTEXT, [(question, "Mara") for question in QUESTIONS], origin="b", experience="e")
+    config = CONFIG.model_copy(update={"epochs": 2, "embeddings": False, "on_policy": 0.5, "layers": 0.5})
+    rollouts = Rollouts(base, {"e": CONTEXT}, share=0.5, max_new_tokens=2)
+    integrate(student, base.output_matrix_VD.detach(), {"new": new}, config, seed=0, rollouts=rollouts)
+    assert torch.equal(student.model.transformer.wpe.weight, base.model.transformer.wpe.weight)
+    assert not same(student, base)
 
 
 @pytest.mark.parametrize(("share", "learning"), [(1.0, [True, True]), (0.5, [False, True]), (0.01, [False, True])])

@@ -36,10 +36,13 @@ def test_saving_twice_writes_the_same_bytes(lm: LanguageModel, tmp_path: Path) -
 def test_saved_models_answer_greedily_by_themselves(lm: LanguageModel, tmp_path: Path) -> None:
     lm.model.generation_config.do_sample = True
     lm.model.generation_config.temperature = 5.0
+    lm.model.generation_config.min_p = 0.1  # with greedy generation it cannot even be saved
+    lm.model.generation_config.repetition_penalty = 1.1
     save(lm.model, lm.tokenizer, tmp_path / "weights", dtype=torch.float32)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "weights", dtype=torch.float32).to(lm.device)
     ids = lm.tokenizer("Who?", return_tensors="pt").input_ids.to(lm.device)
     assert not theirs.generation_config.do_sample
+    assert theirs.generation_config.repetition_penalty in (None, 1.0)
     assert theirs.generation_config.eos_token_id == lm.tokenizer.eos_token_id
     lm.model.generation_config.eos_token_id = [7, lm.tokenizer.eos_token_id]
     save(lm.model, lm.tokenizer, tmp_path / "two", dtype=torch.float32)

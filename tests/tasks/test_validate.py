@@ -231,8 +231,9 @@ def test_the_smaller_of_setting_and_window_binds(ws: Workspace) -> None:
     assert (read_ruler(ws, ValidateConfig()).window, read_ruler(ws, ValidateConfig()).room) == (300, 100)
     assert read_ruler(ws, ValidateConfig(max_tokens=50)).window == 50
     assert read_ruler(ws, ValidateConfig(pair_tokens=20)).window == 380
-    (ws.weights("base") / "config.json").write_text("{}", encoding="utf-8")
-    assert read_ruler(ws, ValidateConfig()).window == 2048
+    for shape, window in (("{}", 2048), ('{"max_position_embeddings": 8192, "sliding_window": 1100}', 1000)):
+        (ws.weights("base") / "config.json").write_text(shape, encoding="utf-8")
+        assert read_ruler(ws, ValidateConfig(pair_tokens=100)).window == window
 
 
 def test_what_is_missing_is_named_with_the_next_step(ws: Workspace) -> None:
