@@ -121,10 +121,10 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         for measure in ("contains", "f1", "log_likelihood"):
             cells = [learnt["open_book"], learnt["closed_book_before"], learnt["closed_book"], now]
             row = " | ".join(f"{cell[measure]:.3f}" for cell in cells)
-            gap = "-"
-            if learnt["recovered_gap"] is not None:
+            gap = "-" if learnt["recovered_gap"] is None else f"{learnt['recovered_gap']:.2f}"
+            if learnt["recovered_gap_interval"] is not None:
                 low, high = learnt["recovered_gap_interval"]
-                gap = f"{learnt['recovered_gap']:.2f} ({low:.2f} to {high:.2f})"
+                gap += f" ({low:.2f} to {high:.2f})"
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
     measured = [read_json(ws.metrics(batch)) for batch in seconds]
     if len([m for m in measured if m["efficacy"]["probes"]]) > 1:

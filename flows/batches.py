@@ -52,6 +52,11 @@ class Batches:
         return [name for name, entry in self.batches.items() if entry.state is None]
 
     @property
+    def settled(self) -> list[str]:
+        """Batches about which the gate has decided."""
+        return [name for name, entry in self.batches.items() if entry.state]
+
+    @property
     def last_accepted(self) -> str:
         """The newest batch that the gate let in; `base` where there is none."""
         return next((n for n, entry in reversed(self.batches.items()) if entry.state == "accepted"), BASE)
@@ -85,6 +90,9 @@ def read(ws: Workspace) -> Batches:
         raise ValueError(
             f"{ws.batches} cannot be read ({error}). `git checkout batches.yaml` brings it back."
         ) from error
+    for name in (*batches, *rejected):
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{ws.batches}: {name!r} names no batch: write b0000, b0001 and so on, as in data/raw.")
     return Batches(batches, rejected)
 
 
@@ -128,6 +136,22 @@ def next_name(ws: Workspace) -> str:
     return f"b{max((int(name[1:]) for name in known), default=-1) + 1:04d}"
 
 
+def check_raw(ws: Workspace) -> None:
+    """Refuse where raw files are missing: names would be given twice, and DVC would track what is left as the whole."""
+    there = arrived(ws)
+    pointer = ws.raw_folder.with_suffix(".dvc")
+    if missing := [name for name in read(ws).batches if name not in there]:
+        raise ValueError(
+            f"{ws.raw(missing[0])} is gone ({len(missing)} such), and {ws.batches.name} holds {missing[0]}: "
+            "`dvc pull` or `dvc checkout` brings it back. To forget the batch, take it out of there, too."
+        )
+    if not there and pointer.exists():
+        raise ValueError(
+            f"{ws.raw_folder} holds no batch, and {pointer.name} beside it tracks some: `dvc pull` or `dvc checkout` "
+            f"brings them. To forget them all, delete {pointer}, too."
+        )
+
+
 def find_root(start: Path) -> Path:
     """The workspace that `start` lies in, searched upward as git does."""
     for folder in [start.resolve(), *start.resolve().parents]:
@@ -136,11 +160,3 @@ def find_root(start: Path) -> Path:
     raise ValueError(
         f"{start.resolve()} is not inside a workspace. Make one with `selfparam init DIR`, or name one with -C."
     )
-
-
-def state_of(known: Batches, batch: str) -> str:
-    """accepted, refused, rejected, unfinished or pending."""
-    if batch in known.rejected:
-        return "rejected"
-    entry = known.batches.get(batch)
-    return "pending" if entry is None else entry.state or "unfinished"

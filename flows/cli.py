@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from flows import batches, champion, questions
 from flows.options import AsJson, InWorkspace, console, workspace
+from flows.settings import section
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -58,21 +59,26 @@ def ingest(
 ) -> None:
     """Take files in as the next batch. Tells what will be accepted, what is quarantined and why."""
     from flows import ingest as intake
+    from flows import preview
+    from tasks.intake import SUFFIXES
+    from tasks.validate import ValidateConfig
 
     ws = workspace(ctx)
+    config = section(ws, "validate", ValidateConfig)  # a mistake in it is told before anything is taken
     taken = intake.ingest(ws, paths)
-    if not taken.is_new:
-        said = f"{taken.batch} holds this content already: nothing was taken."
-        print(json.dumps({"batch": taken.batch, "new": False})) if as_json else console.print(said)
-        return
-    from flows import preview
-
-    report = preview.preview(ws, taken.batch)
+    report = preview.preview(ws, taken.batch, config)
     if as_json:
         quarantined = [row.model_dump(exclude={"raw"}) for row in report.rejected]
-        print(json.dumps({**report.model_dump(exclude={"rejected"}), "quarantined": quarantined, "new": True}))
-    else:
-        preview.show(report, console)
+        told = {"quarantined": quarantined, "new": taken.is_new, "left_out": [str(path) for path in taken.left_out]}
+        print(json.dumps({**report.model_dump(exclude={"rejected"}), **told}))
+        return
+    if taken.left_out:
+        console.print(f"left out, neither {', '.join(SUFFIXES)}: {', '.join(map(str, taken.left_out))}", style="yellow")
+    if not taken.is_new:
+        console.print(f"{taken.batch} holds this content already: nothing was taken.")
+    preview.show(report, console)
+    if taken.batch in batches.pending(ws, batches.read(ws)):
+        console.print("Next: selfparam run")
 
 
 @app.command(epilog="Example: [bold]selfparam run[/bold] (a schedule for it stands in prefect.yaml)")
@@ -88,8 +94,7 @@ def run(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     learnt = run_round(ws, Console(stderr=True, emoji=False) if as_json else console)
     if as_json:
-        known = batches.read(ws)
-        print(json.dumps({"learnt": [{"batch": b, "state": batches.state_of(known, b)} for b in learnt]}))
+        print(json.dumps({"learnt": [row.model_dump() for row in learnt]}))
 
 
 @app.command(epilog="Example: [bold]selfparam status --json[/bold]")
@@ -151,7 +156,8 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _say("Stopped. The next `selfparam run` goes on from here.")
+            is_round = "flows.run" in sys.modules  # only `run` and `demo` import it
+            _say("Stopped." + (" The next `selfparam run` goes on from here." if is_round else ""))
         _leave(ended.code)
     except (ValueError, OSError) as error:
         _say(f"Error: {error}")

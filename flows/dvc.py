@@ -54,7 +54,7 @@ def _worth_reading(lines: Iterator[str]) -> Iterator[str]:
 
 def track_raw(root: Path) -> None:
     """Let DVC take in what lies in `data/raw`: one directory, one pointer file."""
-    _call(root, "add", "--quiet", "data/raw")
+    _call(root, "add", "data/raw")
 
 
 def status(root: Path) -> str:

@@ -4,10 +4,12 @@ import subprocess
 from pathlib import Path
 
 OWNED = ("batches.yaml", "dvc.lock", "data/raw.dvc", "data/metrics", "data/training", "journal.jsonl")
+NOBODY = "selfparam"  # who works here, where neither git nor the system knows
 
 
 def commit(root: Path, message: str, paths: tuple[str, ...] = OWNED) -> bool:
-    """Commit what has changed in `paths`; False where nothing has, or where the folder is no git repository."""
+    """Commit what has changed in `paths`; False where nothing has, or where the folder is no repository of its own (one
+    that is around it is not ours to write to)."""
     if not (root / ".git").exists():
         return False
     there = [path for path in paths if (root / path).exists()]
@@ -26,6 +28,14 @@ def head(root: Path) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
+def check(root: Path) -> None:
+    """Refuse a workspace outside git: DVC would, and less plainly."""
+    asked = _git(root, "rev-parse", "--git-dir", check=False)
+    if asked.returncode != 0:
+        why = asked.stderr.strip()
+        raise ValueError(f"{root} must be a git repository: `selfparam init {root}` makes it one ({why}).")
+
+
 def start(root: Path) -> None:
     """Make a repository, where there is none."""
     if not (root / ".git").exists():
@@ -37,13 +47,19 @@ def person(root: Path) -> str:
     import getpass
 
     found = _git(root, "config", "user.name", check=False).stdout.strip()
-    return found or getpass.getuser()
+    if found:
+        return found
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return NOBODY
 
 
 def _identity(root: Path) -> list[str]:
-    if _git(root, "config", "user.email", check=False).stdout.strip():
+    """Ours, unless git knows both name and address: half of one it may refuse to complete (`user.useConfigOnly`)."""
+    if all(_git(root, "config", f"user.{known}", check=False).stdout.strip() for known in ("name", "email")):
         return []
-    return ["-c", "user.name=selfparam", "-c", "user.email=selfparam@localhost"]
+    return ["-c", f"user.name={NOBODY}", "-c", f"user.email={NOBODY}@localhost"]
 
 
 def _git(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

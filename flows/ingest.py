@@ -4,6 +4,7 @@ It may run beside a round: the round takes along what arrives. The lines are kep
 them is validation's business, and `flows.preview` shows what that will say.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,38 +15,59 @@ from tasks.workspace import Workspace
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of an intake: the batch, and whether it is new or was taken before."""
+    """What became of an intake: the batch, whether it is new or was taken before, and the files in the folders that no
+    experiences are read from."""
 
     batch: str
     is_new: bool
+    left_out: tuple[Path, ...] = ()
 
 
 def ingest(ws: Workspace, paths: list[Path]) -> Taken:
     """Take `paths` in as one batch; content that an earlier batch holds already is taken once."""
-    lines = [line for path in files(paths) for line in intake.records_of(path)]
+    git.check(ws.root)
+    taken, left_out = files(paths)
+    lines = [line for path in taken for line in intake.records_of(path)]
     if not lines:
         raise ValueError("There is nothing in these files. An experience file holds a JSON object a line.")
     with locks.held(ws.root, "intake", wait=60):
         if known := _known(ws, lines):
-            return Taken(known, is_new=False)
+            return Taken(known, is_new=False, left_out=left_out)
+        batches.check_raw(ws)
         batch = batches.next_name(ws)
         intake.write_lines(ws.raw(batch), lines)
     _track(ws, batch)
-    return Taken(batch, is_new=True)
+    return Taken(batch, is_new=True, left_out=left_out)
 
 
-def files(paths: list[Path]) -> list[Path]:
-    """The experience files among `paths` and in the folders among them, in a fixed order; hidden ones are left out."""
+def files(paths: list[Path]) -> tuple[list[Path], tuple[Path, ...]]:
+    """The experience files among `paths` and in the folders among them, in a fixed order; and the folders' files of
+    other kinds. Hidden ones are neither."""
     found: list[Path] = []
+    others: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in intake.SUFFIXES)
-            found += sorted(p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
+            for inside in sorted(_inside(path, set())):
+                (found if inside.suffix.lower() in intake.SUFFIXES else others).append(inside)
         elif path.is_file():
             found.append(path)
         else:
             raise ValueError(f"{path} does not exist.")
-    return found
+    return found, tuple(others)
+
+
+def _inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """The files below `folder`, also those that a link leads to, but each folder once: links may lead in a circle."""
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _inside(path, seen)
+        else:
+            yield path
 
 
 def _known(ws: Workspace, lines: list[str]) -> str | None:

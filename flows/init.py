@@ -10,6 +10,7 @@ SHARED = (
     "dvc.yaml",
     "params.yaml",
     "prefect.yaml",
+    "prefect.toml",
     ".dvcignore",
     ".dvc/config",
     ".dvc/.gitignore",
@@ -35,24 +36,20 @@ def init(folder: Path, params: Path | None = None) -> tuple[Workspace, bool]:
     if is_new and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and no workspace. Name a new folder, or empty this one.")
     sources = {name: template(name) for name in SHARED} | ({"params.yaml": params} if params else {})
-    made = [name for name, source in sources.items() if _copied(source, ws.root / name)]
-    for name, text in ((".gitignore", GITIGNORE),):
-        if not (ws.root / name).exists():
-            (ws.root / name).write_text(text, encoding="utf-8")
-            made.append(name)
+    for name, source in sources.items():
+        _copy(source, ws.root / name)
+    if not (ws.root / ".gitignore").exists():
+        (ws.root / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
     ws.raw_folder.mkdir(parents=True, exist_ok=True)
     if is_new:  # last: a folder that has it is a whole workspace
         batches.write(ws, batches.Batches())
-        made.append(ws.batches.name)
     git.start(ws.root)
-    if is_new:
-        git.commit(ws.root, "A new workspace", tuple(made))
+    if git.head(ws.root) is None:  # a new one, or one whose first commit failed
+        git.commit(ws.root, "A new workspace", (*SHARED, ".gitignore", ws.batches.name))
     return ws, is_new
 
 
-def _copied(source: Path, target: Path) -> bool:
-    if target.exists():
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return True
+def _copy(source: Path, target: Path) -> None:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

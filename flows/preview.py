@@ -8,17 +8,20 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import batches
-from flows.settings import section
+from models.files import read_json
 from models.records import BatchReport
 from tasks import validate
 from tasks.validate import ValidateConfig
 from tasks.workspace import BASE, Workspace
 
 
-def preview(ws: Workspace, batch: str) -> BatchReport:
-    """Judge a batch as `tasks.validate` will, and write nothing."""
-    config = section(ws, "validate", ValidateConfig)
-    parent = batches.read(ws).last_accepted
+def preview(ws: Workspace, batch: str, config: ValidateConfig) -> BatchReport:
+    """Judge a batch as `tasks.validate` will, and write nothing; of one that was judged, what was said then."""
+    known = batches.read(ws)
+    judged = ws.validated(batch) / "report.json"
+    if batch not in batches.pending(ws, known) and judged.is_file():
+        return BatchReport.model_validate(read_json(judged))
+    parent = known.last_accepted
     has_history = (ws.validated(parent) / "history.jsonl").is_file()
     history = {e.digest: e.batch for e in validate.read_history(ws, parent)} if has_history else {}
     ruler = validate.read_ruler(ws, config) if (ws.weights(BASE) / "tokenizer.json").is_file() else None
@@ -31,4 +34,3 @@ def show(report: BatchReport, console: Console) -> None:
     console.print(f"[bold]{report.batch}[/bold]: {escape(validate.summary(report))}")
     for r in report.rejected:
         console.print(f"  line {r.line}{f' ({r.id})' if r.id else ''}: {r.expectation}: {r.reason}", markup=False)
-    console.print("Next: selfparam run")

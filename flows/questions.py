@@ -37,12 +37,14 @@ def ask(
     questions: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help='A file with {"id", "question"} a line.')
     ] = None,
-    out: Annotated[Path | None, typer.Option(help='Where {"id", "question", "answer"} a line are written to.')] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help='The file that gets {"id", "question", "answer"} a line.')
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """One answer, or a file of questions answered in batches. Greedy: the same question has the same answer."""
     if (questions is None) != (out is None) or (questions is not None and question is not None):
-        raise ValueError("Give one QUESTION, or --questions FILE.jsonl together with --out FILE.jsonl.")
+        raise typer.BadParameter("Give one QUESTION, or --questions FILE.jsonl together with --out FILE.jsonl.")
     ws = workspace(ctx)
     _must_exist(ws, version)
     from flows import answering
@@ -52,7 +54,10 @@ def ask(
     lm = answering.version(ws, version)
     if questions and out:
         answering.write_answers(out, asked, answering.ask(ws, lm, [q["question"] for q in asked], text))
-        console.print(f"{len(asked)} answers by {version} in {out}", markup=False)
+        if as_json:
+            print(json.dumps({"version": version, "answers": len(asked), "out": str(out)}, ensure_ascii=False))
+        else:
+            console.print(f"{len(asked)} answers by {version} in {out}", markup=False)
         return
     for line in [question] if question is not None else _typed():
         said = answering.ask(ws, lm, [line], text)[0]

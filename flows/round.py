@@ -26,6 +26,8 @@ COPIES = 3  # of a version's weights: in `data/weights`, in DVC's cache, in the 
 
 def take_in(ws: Workspace) -> None:
     """Let DVC track what has arrived since it last did (an intake beside a round leaves that to the round)."""
+    git.check(ws.root)
+    batches.check_raw(ws)
     if any(ws.raw_folder.glob("*.jsonl")):
         dvc.track_raw(ws.root)
 
@@ -39,13 +41,15 @@ def reopen(ws: Workspace) -> None:
 def begin_next(ws: Workspace, params: Params) -> str | None:
     """The batch to work on: one that a killed round left, else the oldest pending one, entered with its parent.
 
-    What was begun keeps its parent, unless the gate has refused that one since.
+    What was begun keeps its parent, unless the gate has refused that one since, or somebody has made another one the
+    champion before anything was decided about the batch.
     """
     known = batches.read(ws)
     if known.unfinished:
         batch = known.unfinished[0]
         parent = known.batches[batch].parent
-        if parent == BASE or (parent in known.batches and known.batches[parent].state == "accepted"):
+        is_sound = parent == BASE or (parent in known.batches and known.batches[parent].state == "accepted")
+        if is_sound and (registry.was_judged(ws, batch) or parent == champions_batch(ws, params)):
             return batch
     elif waiting := batches.pending(ws, known):
         batch = waiting[0]
@@ -59,7 +63,16 @@ def champions_batch(ws: Workspace, params: Params) -> str:
     """What the next batch is learnt on top of: the registry's champion; where a registry knows none (a clone whose
     registry lies elsewhere), the last batch that the gate let in."""
     champion = registry.champion(ws, params.register_)
-    return champion.batch if champion else batches.read(ws).last_accepted
+    known = batches.read(ws)
+    if champion is None:
+        return known.last_accepted
+    if champion.batch not in (BASE, *known.batches):
+        raise ValueError(
+            f"the champion is version {champion.number} ({champion.batch}), which {ws.batches} does not hold. Another "
+            f"workspace's? Set register.model in {ws.params.name} to a name of this one's own. Forgotten? "
+            "`selfparam promote N` first, a version that `selfparam status` lists."
+        )
+    return champion.batch
 
 
 def parent_of(ws: Workspace, batch: str) -> str:
@@ -69,7 +82,7 @@ def parent_of(ws: Workspace, batch: str) -> str:
 def check_base(ws: Workspace, params: Params) -> None:
     """Refuse another base once something was learnt: its teacher would speak to weights and memory of the old one."""
     made = ws.weights(BASE) / "provenance.json"
-    settled = [name for name, entry in batches.read(ws).batches.items() if entry.state]
+    settled = batches.read(ws).settled
     if not settled or not made.exists():
         return
     known = read_json(made)["model"]

@@ -1,25 +1,26 @@
 """Starting a round from the command line: whether there is anything to do, the API to report to, what a person sees."""
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.markup import escape
 
 from flows import batches, git, locks, progress, server
 from flows.settings import RunConfig, register_config, section
+from flows.status import BatchStatus, rows
+from tasks import registry
 from tasks.workspace import Workspace
 
 
 def is_idle(ws: Workspace) -> bool:
-    """Whether there is nothing pending and nothing half done. Answers at once: nothing heavy is imported."""
+    """Whether there is nothing pending and nothing half done. Answers at once: nothing heavy is imported, unless a
+    server keeps the registry."""
     known = batches.read(ws)
     return not known.unfinished and not batches.pending(ws, known) and not registry_is_lost(ws)
 
 
 def registry_is_lost(ws: Workspace) -> bool:
-    """Whether batches are settled and the registry's database is not there: a clone, or a folder that was emptied."""
-    is_settled = any(entry.state for entry in batches.read(ws).batches.values())
-    return is_settled and register_config(ws).unmade(ws) is not None
+    """Whether batches are settled and the registry knows none of them: a clone, an emptied folder, another server."""
+    settled = batches.read(ws).settled
+    return bool(settled) and not registry.knows_any(ws, register_config(ws), settled)
 
 
 def close_books(ws: Workspace) -> None:
@@ -30,8 +31,8 @@ def close_books(ws: Workspace) -> None:
             git.commit(ws.root, f"{newest[0]}: {newest[1].state}" if newest else "The books of the rounds")
 
 
-def run_round(ws: Workspace, console: Console) -> list[str]:
-    """One round, shown on `console`. Returns the batches that it finished."""
+def run_round(ws: Workspace, console: Console) -> list[BatchStatus]:
+    """One round, shown on `console`. Returns what became of the batches that it finished."""
     with locks.held_for_a_round(ws.root):  # said before Prefect is started; the flow takes it again for itself
         pass
     console.print("Starting the round (Prefect) …", style="dim")
@@ -46,24 +47,22 @@ def run_round(ws: Workspace, console: Console) -> list[str]:
             except CancelledRun as busy:
                 raise locks.Busy(str(busy)) from None
     assert isinstance(learnt, list)
-    say_what_came(ws, learnt, console)
-    return learnt
+    versions = registry.versions(ws, register_config(ws))
+    came = [row for row in rows(ws, batches.read(ws), versions) if row.batch in learnt]
+    say_what_came(came, next((v.number for v in versions if registry.CHAMPION in v.aliases), None), console)
+    return came
 
 
-def say_what_came(ws: Workspace, learnt: list[str], console: Console) -> None:
+def say_what_came(came: list[BatchStatus], champion: int | None, console: Console) -> None:
     """A line a batch: what the gate said, or why validation rejected it."""
-    known = batches.read(ws)
-    for batch in learnt:
-        if batch in known.rejected:
-            console.print(f"{batch}: [yellow]rejected whole[/yellow]: {escape(known.rejected[batch].reason)}")
-        elif known.batches[batch].state == "refused":
-            console.print(f"{batch}: [yellow]refused by the gate[/yellow]; the champion stays. Why: journal.jsonl")
+    for row in came:
+        why = escape(row.reason or "")
+        if row.state == "rejected":
+            console.print(f"{row.batch}: [yellow]rejected whole[/yellow]: {why}")
+        elif row.state == "refused":
+            console.print(f"{row.batch}: [yellow]refused by the gate[/yellow], the champion stays: {why}")
         else:
-            console.print(f"{batch}: [green]accepted[/green], champion now")
-    if not learnt:
+            now = ", champion now" if row.version == champion else ""
+            console.print(f"{row.batch}: [green]accepted[/green]{now}")
+    if not came:
         console.print("Nothing was pending.")
-
-
-def history(root: Path) -> str:
-    """The command that shows the rounds of a workspace in Prefect's UI."""
-    return f"PREFECT_HOME={root / '.prefect'} prefect server start"

@@ -33,6 +33,7 @@ def reachable(root: Path) -> Iterator[str]:
     # Prefect's own lines go to its database; on the terminal they would tear the progress display
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     if url := os.environ.get("PREFECT_API_URL"):
+        _must_answer(url)
         yield url
         return
     port = _free_port()
@@ -61,6 +62,20 @@ def reachable(root: Path) -> Iterator[str]:
     finally:
         del os.environ["PREFECT_API_URL"]
         _stop(server)
+
+
+def _must_answer(url: str) -> None:
+    """Say at once that somebody's server is not there, as Prefect finds it: it knows of keys and certificates."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.raise_for_api_version_mismatch()
+        except RuntimeError as error:
+            raise ValueError(
+                f"PREFECT_API_URL is {url}: {error}. Start that server (`prefect server start`), or "
+                "`unset PREFECT_API_URL`: a round needs none."
+            ) from error
 
 
 def _tell_the_rest() -> None:

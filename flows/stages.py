@@ -8,8 +8,10 @@ import sys
 from math import inf
 from typing import Literal
 
+from pydantic import RootModel
+
 from flows import lifeline, locks
-from flows.settings import read, section
+from flows.settings import checked, read, section
 from models.configs import BaseConfig, EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from tasks.workspace import BASE, Workspace
 
@@ -31,7 +33,7 @@ def run(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
 
 def perform(ws: Workspace, name: Stage, batch: str, parent: str) -> None:
     """Run one stage in this process, whoever may outlive whom."""
-    seed = int(read(ws).get("seed", 0))
+    seed = checked(ws, RootModel[int], read(ws).get("seed", 0), "seed").root
     match name:
         case "base":
             from tasks.base import base

@@ -6,13 +6,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows import batches, dvc, locks
-from tasks import digests
+from flows.settings import register_config
+from tasks import digests, registry
 from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
+AGAIN = "take its `state` away in batches.yaml, and `selfparam run` registers and judges it"
+
 
 class BatchStatus(BaseModel):
-    """One batch: `state` is accepted, refused, rejected, unfinished or pending."""
+    """One batch: `state` is accepted, refused, rejected, unfinished or pending; `reason` says why it was not let in."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,10 +65,8 @@ class Status(BaseModel):
                 "champion" if is_champion else escape(b.reason or ""),
             )
         console.print(table)
-        who = (
-            f"version {self.champion} ({self.champion_batch})" if self.champion else "none yet: the base model answers"
-        )
-        console.print(f"Champion: {who}")
+        none = "none yet (`selfparam ask --version base` asks the base)"
+        console.print(f"Champion: {f'version {self.champion} ({self.champion_batch})' if self.champion else none}")
         console.print(f"Pending: {', '.join(self.pending) or 'nothing'}")
         if self.is_running:
             console.print("[cyan]A round is running: whether the books agree is seen when it has ended.[/cyan]")
@@ -77,46 +78,61 @@ class Status(BaseModel):
 
 def look(ws: Workspace) -> Status:
     """Look at a workspace and change nothing."""
+    known = batches.read(ws)  # first: what is settled here stands in the registry already
+    versions = registry.versions(ws, register_config(ws))  # before the lock: a server may keep us waiting
     try:
         with locks.held_briefly(ws.root):
-            return _look(ws, is_running=False)
+            return _look(ws, known, versions, is_running=False)
     except locks.Busy:
-        return _look(ws, is_running=True)
+        return _look(ws, known, versions, is_running=True)
 
 
-def _look(ws: Workspace, *, is_running: bool) -> Status:
-    from flows.settings import register_config
-    from tasks import registry
-
-    known = batches.read(ws)
-    waiting = batches.pending(ws, known)
-    versions = registry.versions(ws, register_config(ws))
-    numbers = {version.batch: version.number for version in versions}  # the newest of a batch stays
-    champion = next((v for v in versions if registry.CHAMPION in v.aliases), None)
-    listed = [
-        BatchStatus(batch=name, state=entry.state or "unfinished", parent=entry.parent, version=numbers.get(name))
-        for name, entry in known.batches.items()
-    ]
+def rows(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion]) -> list[BatchStatus]:
+    """What became of every batch that arrived."""
+    newest = {version.batch: version for version in versions}
+    listed = [_row(name, entry, newest.get(name)) for name, entry in known.batches.items()]
     listed += [
         BatchStatus(batch=name, state="rejected", parent=entry.parent, version=None, reason=entry.reason)
         for name, entry in known.rejected.items()
     ]
+    waiting = batches.pending(ws, known)
     listed += [BatchStatus(batch=name, state="pending", parent=None, version=None) for name in waiting]
+    return sorted(listed, key=lambda b: int(b.batch[1:]))
+
+
+def _row(name: str, entry: batches.Entry, version: RegisteredVersion | None) -> BatchStatus:
+    reason = None
+    if version is None and entry.state:
+        reason = "the registry knows no version of it"
+    elif version and entry.state == "refused":
+        reason = version.tags.get("gate.reasons")
+    return BatchStatus(
+        batch=name,
+        state=entry.state or "unfinished",
+        parent=entry.parent,
+        version=version.number if version else None,
+        reason=reason,
+    )
+
+
+def _look(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion], *, is_running: bool) -> Status:
+    champion = next((v for v in versions if registry.CHAMPION in v.aliases), None)
     return Status(
         workspace=str(ws.root),
         champion=champion.number if champion else None,
         champion_batch=champion.batch if champion else BASE,
         is_running=is_running,
-        pending=waiting,
-        batches=sorted(listed, key=lambda b: int(b.batch[1:])),
+        pending=batches.pending(ws, known),
+        batches=rows(ws, known, versions),
         # while a round runs the books are being written, and DVC does not answer
         disagreements=[] if is_running else _disagreements(ws, known, versions),
     )
 
 
 def _disagreements(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion]) -> list[str]:
-    found = _missing(ws, known, {version.batch for version in versions})
+    found = _missing(ws, known)
     try:
+        found += _unregistered(ws, known, {version.batch for version in versions})
         found += _rebuilt(ws, known, versions)
         found += _unlike_dvc(ws)
     except ValueError as error:  # marks of a merge in dvc.yaml or dvc.lock, most often
@@ -124,7 +140,7 @@ def _disagreements(ws: Workspace, known: batches.Batches, versions: list[Registe
     return found
 
 
-def _missing(ws: Workspace, known: batches.Batches, registered: set[str]) -> list[str]:
+def _missing(ws: Workspace, known: batches.Batches) -> list[str]:
     found = []
     there = set(batches.arrived(ws))
     for name, entry in known.batches.items():
@@ -134,9 +150,17 @@ def _missing(ws: Workspace, known: batches.Batches, registered: set[str]) -> lis
             continue  # being worked on: the next round completes it
         if not ws.weights(name).is_dir():
             found.append(f"{name} is {entry.state}, and data/weights/{name} is gone (`dvc checkout`, or `dvc repro`)")
-        if name not in registered:
-            found.append(f"{name} is {entry.state}, and the registry knows no version of it (`selfparam run` mends it)")
     return found
+
+
+def _unregistered(ws: Workspace, known: batches.Batches, registered: set[str]) -> list[str]:
+    """A registry that knows nothing, or not the champion. Any other version may be dropped (`mlflow/README.md`)."""
+    if known.settled and registered.isdisjoint(known.settled):
+        return ["the registry knows no version of any batch (`selfparam run` registers and judges them again)"]
+    champion = next((m.batch for m in reversed(registry.journal(ws)) if m.what in ("promote", "rollback")), None)
+    if champion in registered or champion not in known.settled:
+        return []
+    return [f"{champion} was champion, and the registry knows no version of it: {AGAIN}"]
 
 
 def _rebuilt(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion]) -> list[str]:
@@ -147,8 +171,7 @@ def _rebuilt(ws: Workspace, known: batches.Batches, versions: list[RegisteredVer
         mine = [version for version in versions if version.batch == name]
         if entry.state and mine and ws.weights(name).is_dir() and not digests.on_disk(ws, name, mine, hashes):
             found.append(
-                f"data/weights/{name} was rebuilt since {name} was registered as version {mine[-1].number}: take its "
-                "`state` away in batches.yaml, and `selfparam run` registers and judges it "
+                f"data/weights/{name} was rebuilt since {name} was registered as version {mine[-1].number}: {AGAIN} "
                 "(or go back: `git checkout dvc.lock data`, then `dvc checkout`)"
             )
     return found

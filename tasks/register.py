@@ -49,10 +49,10 @@ def register(
     if not ws.weights(batch).is_dir():
         raise ValueError(f"{batch} has no weights to register; `selfparam run` integrates it first")
     mlflow = registry.client(ws, config)
-    experiment = _experiment(mlflow, ws, config)
     digest = weights_digest(ws.weights(batch))
     existing = _same(ws, config, batch, digest)
     if existing is None:
+        experiment = _experiment(mlflow, ws, config)
         _discard_unfinished(mlflow, experiment, batch, registry.versions(ws, config))
         _record(mlflow, ws, batch, parent, config, params, experiment, digest)
         existing = _same(ws, config, batch, digest)

@@ -5,10 +5,13 @@ version stands; `journal.jsonl` tells who moved it, when and why. MLflow is impo
 for it. Callers hold the workspace's lock where they write.
 """
 
+import errno
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,10 +25,16 @@ from tasks.workspace import BASE, Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+log = logging.getLogger("selfparam")
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 What = Literal["accept", "refuse", "promote", "rollback"]
 _SQLITE = "sqlite:///"
+_BATCHES = (
+    "select value from model_version_tags join model_versions using (name, version) "
+    "where name = ? and key = 'batch' and current_stage != 'Deleted_Internal'"
+)
 
 
 class RegisterConfig(BaseModel):
@@ -117,8 +126,38 @@ def versions(ws: Workspace, config: RegisterConfig) -> list[RegisteredVersion]:
     """All versions, oldest first; none where nothing was registered yet (no database is made for asking)."""
     if config.unmade(ws):
         return []
-    mlflow = client(ws, config)
-    registered = next(iter(mlflow.search_registered_models(f"name='{config.model}'")), None)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _versions(client(ws, config), config.model)
+    except MlflowException as error:  # whoever needs the registry asks this first
+        raise ValueError(
+            f"{ws.params}: register.tracking_uri is {config.tracking_uri}, and no registry answers there ({error}). "
+            "Start its server, or correct the setting; then start again: nothing is lost."
+        ) from error
+
+
+def knows_any(ws: Workspace, config: RegisterConfig, batches: Container[str]) -> bool:
+    """Whether there is a version of one of `batches`. A local database says yes at once: importing MLflow takes
+    seconds. Whether it means no is MLflow's to say."""
+    return any(batch in batches for batch in _glimpsed(ws, config)) or any(
+        version.batch in batches for version in versions(ws, config)
+    )
+
+
+def _glimpsed(ws: Workspace, config: RegisterConfig) -> list[str]:
+    uri = config.uri(ws)
+    if not uri.startswith(_SQLITE) or config.unmade(ws):
+        return []
+    try:
+        with closing(sqlite3.connect(f"{Path(uri.removeprefix(_SQLITE)).as_uri()}?mode=ro", uri=True)) as database:
+            return [batch for (batch,) in database.execute(_BATCHES, (config.model,))]
+    except sqlite3.Error:  # tables of another MLflow
+        return []
+
+
+def _versions(mlflow: "MlflowClient", model: str) -> list[RegisteredVersion]:
+    registered = next(iter(mlflow.search_registered_models(f"name='{model}'")), None)
     if registered is None:
         return []
     aliases: dict[int, list[str]] = {}
@@ -126,7 +165,7 @@ def versions(ws: Workspace, config: RegisterConfig) -> list[RegisteredVersion]:
         aliases.setdefault(int(number), []).append(alias)
     found, token = [], None
     while True:
-        page = mlflow.search_model_versions(f"name='{config.model}'", max_results=1000, page_token=token)
+        page = mlflow.search_model_versions(f"name='{model}'", max_results=1000, page_token=token)
         found += [_version(entry, aliases.get(int(entry.version), [])) for entry in page]
         token = page.token
         if not token:
@@ -261,7 +300,8 @@ def settle(
 ) -> RegisteredVersion:
     """Record the gate's verdict on a version, and promote it where it was accepted. Done twice it does nothing.
 
-    A version that has been champion is not promoted again: whoever chose another since then meant it.
+    A version that has been champion is not promoted again: whoever chose another since then meant it. So it is in a
+    registry made anew, where the journal tells that somebody went back from that batch.
     """
     version = find(ws, config, str(number))
     if version is None:
@@ -284,7 +324,10 @@ def settle(
     if CHALLENGER in version.aliases:
         mlflow.delete_registered_model_alias(config.model, CHALLENGER)
     if accepted and not any(move.what in ("promote", "rollback") for move in moves):
-        promote(ws, config, number, who=who, why=why, at=at)
+        if version.batch in _taken_back(ws, config):
+            log.info("%s is not promoted: somebody went back from it (`selfparam promote %d`)", version.batch, number)
+        else:
+            promote(ws, config, number, who=who, why=why, at=at)
     return next(v for v in versions(ws, config) if v.number == number)
 
 
@@ -297,8 +340,16 @@ def journal(ws: Workspace) -> list[Move]:
         try:
             moves.append(Move.model_validate_json(line))
         except ValueError as error:
-            raise ValueError(f"{ws.journal}:{number}: not a line of the journal: {error}") from error
+            raise ValueError(
+                f"{ws.journal}:{number}: not a whole line of the journal ({error}). Mend it or delete it "
+                "(`git diff journal.jsonl` shows what is new); the next `selfparam run` writes what it still misses."
+            ) from error
     return moves
+
+
+def was_judged(ws: Workspace, batch: str) -> bool:
+    """Whether the gate has ever decided about a version of this batch, by the journal."""
+    return any(move.batch == batch and move.what in ("accept", "refuse") for move in journal(ws))
 
 
 def _move(version: RegisteredVersion, what: What, **told: Any) -> Move:
@@ -306,21 +357,34 @@ def _move(version: RegisteredVersion, what: What, **told: Any) -> Move:
 
 
 def _append(ws: Workspace, move: Move) -> None:
-    """Add a line: one write to a file opened for appending, and on disk before this returns."""
-    line = json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n"
+    """Add a line, whole or not at all: one write to a file opened for appending, and on disk before this returns."""
+    line = (json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()
     handle = os.open(ws.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, line.encode())
+        size = os.fstat(handle).st_size
+        if os.write(handle, line) < len(line):  # the disk is full: half a line would stop every later round
+            os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ws.journal))
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _champions(moves: Sequence[Move]) -> list[str]:
-    """The runs of the champions, each built on the one before; a rollback takes the later ones off the line."""
+def _taken_back(ws: Workspace, config: RegisterConfig) -> set[str]:
+    """Batches from whose last version somebody went back, by what other registries left in the journal: a clone has
+    the journal from git, and a registry of its own."""
+    here = {version.run_id for version in versions(ws, config)}
+    foreign = [move for move in journal(ws) if move.run not in here and move.what in ("promote", "rollback")]
+    line = _champions(foreign, back=("promote", "rollback"))
+    last = {move.batch: move.run for move in foreign}
+    return {batch for batch, run in last.items() if run not in line}
+
+
+def _champions(moves: Sequence[Move], back: Sequence[What] = ("rollback",)) -> list[str]:
+    """The runs of the champions, each built on the one before; one of `back` takes the later ones off the line."""
     line: list[str] = []
     for move in moves:
-        if move.what == "rollback" and move.run in line:
+        if move.what in back and move.run in line:
             while line[-1] != move.run:
                 line.pop()
         elif move.what in ("promote", "rollback") and line[-1:] != [move.run]:

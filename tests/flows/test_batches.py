@@ -1,6 +1,7 @@
 """batches.yaml: what DVC and people read stays what the rounds wrote."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from flows import batches, round
 from flows.batches import Batches
 from flows.params import Params
 from models.files import write_json
+from tasks import registry
+from tasks.registry import Move, RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 
@@ -52,6 +55,46 @@ def test_a_broken_file_is_named(ws: Workspace) -> None:
     ws.batches.write_text("batches: [", encoding="utf-8")
     with pytest.raises(ValueError, match=r"batches\.yaml cannot be read"):
         batches.read(ws)
+
+
+@pytest.mark.parametrize("section", ["batches", "rejected"])
+def test_a_name_of_another_form_is_named(ws: Workspace, section: str) -> None:
+    ws.batches.write_text(f"{section}:\n  day1: {{parent: base{', reason: x' * (section == 'rejected')}}}\n")
+    with pytest.raises(ValueError, match=r"batches\.yaml: 'day1' names no batch: write b0000"):
+        batches.read(ws)
+
+
+def test_a_champion_of_another_workspace_is_no_parent(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion = RegisteredVersion(
+        number=7, batch="b0003", parent=BASE, run_id="7", created=datetime(2026, 1, 2, tzinfo=UTC), tags={}
+    )
+    monkeypatch.setattr(registry, "champion", lambda *_: champion)
+    ws.raw("b0004").touch()
+    with pytest.raises(ValueError, match=r"version 7 \(b0003\), which .*batches\.yaml does not hold.*register\.model"):
+        round.begin_next(ws, Params())
+    assert batches.read(ws) == Batches()
+    batches.write(ws, Batches().begun("b0003", BASE).ended("b0003", "accepted"))
+    assert round.champions_batch(ws, Params()) == "b0003"
+
+
+def test_what_was_begun_on_a_champion_that_is_none_any_more_begins_anew(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = RegisteredVersion(
+        number=1, batch="b0000", parent=BASE, run_id="1", created=datetime(2026, 1, 2, tzinfo=UTC), tags={}
+    )
+    monkeypatch.setattr(registry, "champion", lambda *_: champion)
+    known = Batches().begun("b0000", BASE).ended("b0000", "accepted").begun("b0001", "b0000")
+    known = known.ended("b0001", "accepted").begun("b0002", "b0001")  # killed; then somebody went back to b0000
+    batches.write(ws, known)
+    who = {"who": "x", "why": "", "at": champion.created, "was": 1, "champion": 1}
+    judged = Move(what="accept", version=3, batch="b0002", run="3", **who)
+    ws.journal.write_text(judged.model_dump_json() + "\n", encoding="utf-8")
+    assert round.begin_next(ws, Params()) == "b0002"
+    assert batches.read(ws) == known  # a registry made anew gets back what was learnt
+    ws.journal.unlink()
+    assert round.begin_next(ws, Params()) == "b0002"
+    assert batches.read(ws).batches["b0002"].parent == "b0000"
 
 
 def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

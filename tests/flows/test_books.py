@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import batches, comparing, dvc, status
+from flows import batches, comparing, dvc, locks, status
 from flows.batches import Batches
 from flows.init import init
+from flows.run import is_idle
 from tasks import digests, registry
-from tasks.registry import RegisteredVersion
+from tasks.registry import RegisterConfig, RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 
@@ -45,6 +46,61 @@ def test_weights_that_were_rebuilt_since_are_told(ws: Workspace, monkeypatch: py
     assert status.look(ws).disagreements == []
 
 
+def test_an_empty_registry_is_lost_wherever_it_is(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dvc, "status", lambda _: "")
+    batches.write(ws, batches.read(ws).begun("b0001", "b0000").ended("b0001", "refused"))
+    ws.raw("b0001").touch()
+    ws.weights("b0001").mkdir()
+    assert is_idle(ws)
+    monkeypatch.setattr(registry, "versions", lambda *_: [])  # of a new server, or `mlflow ui` made the database
+    assert not is_idle(ws)
+    (told,) = status.look(ws).disagreements
+    assert "no version of any batch (`selfparam run`" in told
+
+
+def test_a_version_may_be_dropped_unless_it_is_the_champion(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dvc, "status", lambda _: "")
+    batches.write(ws, batches.read(ws).begun("b0001", "b0000").ended("b0001", "accepted"))
+    ws.raw("b0001").touch()
+    ws.weights("b0001").mkdir()
+    kept = registry.versions(ws, RegisterConfig())[-1]
+    moved(ws, "b0001")
+    seen = status.look(ws)
+    (told,) = seen.disagreements
+    assert "b0001 was champion" in told
+    assert "take its `state` away" in told
+    assert [row.reason for row in seen.batches] == [None, "the registry knows no version of it"]
+    moved(ws, kept.batch)
+    assert status.look(ws).agrees
+    assert is_idle(ws)
+
+
+def moved(ws: Workspace, batch: str) -> None:
+    """A line of the journal that makes a version of `batch` the champion."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    move = registry.Move(
+        at=at, who="ann", what="promote", version=3, batch=batch, run=batch, was=None, champion=3, why="good"
+    )
+    registry._append(ws, move)
+
+
+def test_why_the_gate_refused_is_told(ws: Workspace) -> None:
+    known = Batches().begun("b0000", BASE).ended("b0000", "refused")
+    version = registry.versions(ws, RegisterConfig())[-1]
+    tags = {**version.tags, "gate.reasons": "drift 0.9 > 0.5 (max_drift)"}
+    (row,) = status.rows(ws, known, [version.model_copy(update={"tags": tags})])
+    assert (row.state, row.version, row.reason) == ("refused", 2, "drift 0.9 > 0.5 (max_drift)")
+
+
+def test_a_slow_registry_keeps_nobody_from_the_books(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> list[RegisteredVersion]:
+        with locks.held(ws.root, "books"):
+            return []
+
+    monkeypatch.setattr(registry, "versions", slow)
+    assert not status.look(ws).is_running
+
+
 def test_what_dvc_cannot_read_does_not_agree(ws: Workspace) -> None:
     graph = ws.root / "dvc.yaml"
     graph.write_text(f"<<<<<<< HEAD\n{graph.read_text(encoding='utf-8')}=======\n", encoding="utf-8")
@@ -60,10 +116,22 @@ def test_what_dvc_cannot_read_does_not_agree(ws: Workspace) -> None:
     assert "Disagree:" in shown
 
 
+def test_without_a_champion_the_base_can_be_asked(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dvc, "status", lambda _: "")
+    console = Console(record=True, width=200, file=io.StringIO())
+    status.look(ws).show(console)
+    assert "Champion: none yet (`selfparam ask --version base`" in console.export_text()
+
+
 def test_a_version_that_was_learnt_again_is_not_compared(ws: Workspace) -> None:
     assert comparing.batch_of(ws, "2") == "b0000"
     with pytest.raises(ValueError, match=r"version 1 is no longer what .* evaluate FILE --version 1"):
         comparing.batch_of(ws, "1")
+
+
+def test_where_dvc_fails_it_is_told_why(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not inside of a DVC repository"):
+        dvc.track_raw(tmp_path)
 
 
 def test_leftovers_of_killed_writes_are_not_tracked(ws: Workspace) -> None:

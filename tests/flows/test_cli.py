@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import cli
 from tests.flows.conftest import call
 
 COMMANDS = ("init", "ingest", "run", "status", "ask", "evaluate", "compare", "promote", "rollback", "demo")
@@ -49,6 +50,21 @@ def test_mistakes_are_told_in_a_line(arguments: list[str], status: int, said: st
     assert done.returncode == status
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("is_round", [True, False])
+def test_only_a_round_that_was_stopped_goes_on(
+    is_round: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "flows.run", raising=False)
+    if is_round:
+        monkeypatch.setitem(sys.modules, "flows.run", sys)
+    monkeypatch.setattr(cli, "app", lambda: sys.exit(cli.INTERRUPTED))
+    monkeypatch.setattr(cli, "_leave", lambda status: None)
+    cli.main()
+    said = capsys.readouterr().err
+    assert said.startswith("Stopped.")
+    assert ("goes on from here" in said) == is_round
 
 
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:

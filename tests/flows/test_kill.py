@@ -59,11 +59,11 @@ def test_killed_in_each_stage_and_completed(tmp_path: Path, new_workspace: Works
         wait_for_orphans(workspace)
         assert champion_is_whole(workspace)
 
-    learnt = json.loads(call(workspace, "run", "--json").stdout)["learnt"]
+    learnt = [(b["batch"], b["state"]) for b in json.loads(call(workspace, "run", "--json").stdout)["learnt"]]
     status = json.loads(call(workspace, "status", "--json").stdout)
     assert status["disagreements"] == []
     assert [(b["batch"], b["state"], b["version"]) for b in status["batches"]] == [("b0000", "accepted", 1)]
-    assert learnt in ([{"batch": "b0000", "state": "accepted"}], [])  # the last kill may have come just too late
+    assert learnt in ([("b0000", "accepted")], [])  # the last kill may have come just too late
     journal = (workspace / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["what"] for line in journal] == ["accept", "promote"]
     assert not list((workspace / "data").rglob(".*.aside-*"))

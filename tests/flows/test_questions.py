@@ -1,11 +1,16 @@
-"""What people see of answers: every word of them, whatever brackets they hold."""
+"""What people see of answers: every word of them, whatever brackets they hold; and of a wrong use of `ask`."""
 
 import io
+import json
+from pathlib import Path
 
+import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from flows import answering, questions
+from flows import answering, cli, questions
 from flows.answering import Examined
+from tasks.workspace import Workspace
 
 TEXTS = ("What does [/etc] hold?", "[a] and :x:", r"\[b]", "[/]", "it ends in \\")
 
@@ -17,3 +22,27 @@ def test_brackets_are_text() -> None:
     console.print(questions._as_table(found))
     shown = console.export_text()
     assert not [text for text in TEXTS if text not in shown]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["Who?", "--out", "answers.jsonl"], "Give one QUESTION"), (["--out", "."], "is a directory")],
+)
+def test_a_wrong_use_is_told(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli.app, ["ask", *arguments])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_a_file_of_answers_is_told_to_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, out = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    asked.write_text('{"id": "1", "question": "Who?"}\n', encoding="utf-8")
+    monkeypatch.setattr(questions, "workspace", Workspace)
+    monkeypatch.setattr(questions, "_must_exist", lambda *_: None)
+    monkeypatch.setattr(answering, "version", lambda *_: None)
+    monkeypatch.setattr(answering, "ask", lambda *_: ["Anna"])
+    questions.ask(tmp_path, version="2", questions=asked, out=out, as_json=True)  # type: ignore[arg-type]
+    assert json.loads(capsys.readouterr().out) == {"version": "2", "answers": 1, "out": str(out)}
+    assert json.loads(out.read_text(encoding="utf-8"))["answer"] == "Anna"

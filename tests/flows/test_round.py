@@ -64,7 +64,7 @@ def test_second_run_does_nothing_quickly(learnt: Path) -> None:
 
 def test_same_content_is_taken_once(learnt: Path, tmp_path: Path) -> None:
     said = json.loads(call(learnt, "ingest", str(day(tmp_path / "copy.jsonl", "Anna")), "--json").stdout)
-    assert said == {"batch": "b0000", "new": False}
+    assert (said["batch"], said["accepted"], said["new"]) == ("b0000", 1, False)
 
 
 def test_same_question_has_the_same_answer(learnt: Path, tmp_path: Path) -> None:
@@ -107,6 +107,7 @@ def test_bad_batches_stop_nothing(learnt: Path, tmp_path: Path) -> None:
     said = json.loads(call(learnt, "run", "--json").stdout)
     states = {"b0001": "rejected", "b0002": "rejected", "b0003": "refused"}
     assert {b["batch"]: b["state"] for b in said["learnt"]} == states
+    assert "min_log_likelihood_gain" in said["learnt"][-1]["reason"]
     status = json.loads(call(learnt, "status", "--json").stdout)
     assert status["champion_batch"] == "b0000"
     assert status["disagreements"] == []

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import params, settings
+from flows import params, settings, stages
 from flows.init import init, template
 from tasks.validate import ValidateConfig
+from tasks.workspace import BASE
 
 
 def test_a_section_that_is_commented_out_has_its_defaults(tmp_path: Path) -> None:
@@ -18,6 +19,13 @@ def test_a_section_that_is_commented_out_has_its_defaults(tmp_path: Path) -> Non
     ws.params.write_text("integrat:\n", encoding="utf-8")
     with pytest.raises(ValueError, match="integrat: Extra inputs"):
         params.read(ws)
+
+
+def test_a_seed_that_is_no_number_is_named(tmp_path: Path) -> None:
+    ws, _ = init(tmp_path / "ws")
+    ws.params.write_text("seed:\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"params\.yaml: seed: .*integer"):
+        stages.perform(ws, "base", BASE, BASE)
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "sample/params.yaml"])

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from flows import params, settings
+from flows import params, quiet, settings
 from flows.init import SHARED, init, template
 from models.configs import IntegrateConfig
 from tasks.workspace import Workspace
@@ -49,6 +50,26 @@ def test_a_new_workspace_is_whole_and_clean(tmp_path: Path) -> None:
     assert "is learnt" in call(workspace, "run").stdout
     call(tmp_path, "init", "ws")  # done twice it changes nothing
     assert git(workspace, "status", "--short") == ""
+
+
+def test_a_first_commit_that_failed_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> bool:
+        raise ValueError("`git commit` failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.git.commit", fails)
+        with pytest.raises(ValueError, match="git commit"):
+            init(tmp_path / "ws")
+    assert not init(tmp_path / "ws")[1]
+    assert git(tmp_path / "ws", "log", "--format=%s").splitlines() == ["A new workspace"]
+    assert git(tmp_path / "ws", "status", "--short") == ""
+
+
+def test_a_server_started_by_hand_keeps_to_what_a_round_does() -> None:
+    server = tomllib.loads(template("prefect.toml").read_text(encoding="utf-8"))["server"]
+    leases = quiet.DEFAULTS["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"]
+    assert server == {"analytics_enabled": False, "concurrency": {"lease_storage": leases}}
+    assert "prefect.toml" in SHARED
 
 
 def test_the_demo_begins_with_its_own_settings(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What is in the registry: one champion, a journal of who moved it, names that lead to folders."""
 
+import errno
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,95 @@ def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
         if workspace is ws:
             shutil.copy(ws.journal, clone.journal)  # comes with git, and the registry does not
     assert [(m.what, m.was) for m in registry.journal(clone)] == [("accept", None), ("promote", None)] * 2
+
+
+def elsewhere(ws: Workspace, moves: Sequence[tuple[registry.What, int | None, int]]) -> None:
+    """What another registry left in the journal: version 1 of b0000, version 2 of b0001 and so on."""
+    for what, was, champion in moves:
+        batch, run = f"b{champion - 1:04d}", f"elsewhere-{champion}"
+        registry._append(
+            ws,
+            registry.Move(
+                at=AT, who="ann", what=what, version=champion, batch=batch, run=run, was=was, champion=champion, why="?"
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    ("moves", "taken_back"),
+    [
+        ([("promote", None, 1), ("promote", 1, 2)], set()),
+        ([("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1)], {"b0001"}),
+        ([("promote", None, 1), ("promote", 1, 2), ("promote", 2, 3), ("promote", 3, 1)], {"b0001", "b0002"}),
+        ([("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1), ("promote", 1, 3)], {"b0001"}),
+        ([("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1), ("promote", 1, 2)], set()),
+    ],
+    ids=["straight on", "rollback", "promotion of an older one", "and on from there", "taken again"],
+)
+def test_the_journal_tells_from_what_somebody_went_back(
+    tmp_path: Path, moves: list[tuple[registry.What, int | None, int]], taken_back: set[str]
+) -> None:
+    ws = Workspace(tmp_path)
+    elsewhere(ws, moves)
+    assert registry._taken_back(ws, CONFIG) == taken_back
+
+
+def test_a_registry_made_anew_leaves_a_rollback_as_it_was(ws: Workspace) -> None:
+    elsewhere(ws, [("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1)])
+    mlflow = registry.client(ws, CONFIG)
+    experiment = mlflow.create_experiment("anew")
+    mlflow.create_registered_model(CONFIG.model)
+    for batch in ("b0000", "b0001"):
+        run = mlflow.create_run(experiment).info.run_id
+        number = int(mlflow.create_model_version(CONFIG.model, "file:///x", run, tags={"batch": batch}).version)
+        for _ in range(2):  # as after a kill
+            settled = registry.settle(ws, CONFIG, number, accepted=True, reasons=["good"], who="gate", at=AT)
+    assert (settled.verdict, settled.aliases) == ("accepted", ())
+    held = registry.champion(ws, CONFIG)
+    assert held is not None
+    assert held.batch == "b0000"
+
+
+def test_a_local_database_is_asked_without_mlflow(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = registry.client(ws, CONFIG)
+    mlflow.create_registered_model(CONFIG.model)
+    mlflow.create_model_version(CONFIG.model, "file:///x", tags={"batch": "b0000"})
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "client", None)
+        assert registry.knows_any(ws, CONFIG, ["b0000"])
+    assert not registry.knows_any(ws, CONFIG, ["b0001"])
+    mlflow.delete_model_version(CONFIG.model, "1")
+    assert not registry.knows_any(ws, CONFIG, ["b0000"])
+
+
+def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = Workspace(tmp_path)
+    elsewhere(ws, [("promote", None, 1)])
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda handle, data: write(handle, data[: len(data) // 2]))
+        with pytest.raises(OSError, match=r"journal\.jsonl") as full:
+            elsewhere(ws, [("promote", 1, 2)])
+    assert full.value.errno == errno.ENOSPC
+    elsewhere(ws, [("promote", 1, 2)])
+    assert [move.version for move in registry.journal(ws)] == [1, 2]
+
+
+def test_a_torn_line_of_the_journal_is_told_with_what_to_do(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    elsewhere(ws, [("promote", None, 1), ("promote", 1, 2)])
+    ws.journal.write_bytes(ws.journal.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"(?s)journal\.jsonl:2: .* Mend it or delete it .* `selfparam run`"):
+        registry.journal(ws)
+
+
+def test_a_server_that_does_not_answer_is_told_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    gone = CONFIG.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(ValueError, match=r"params\.yaml: register\.tracking_uri is http://127\.0\.0\.1:9, .* correct"):
+        registry.versions(Workspace(tmp_path), gone)
 
 
 def test_an_alias_moved_past_us_is_journalled_when_moved_back(ws: Workspace, done: Callable[..., None]) -> None:

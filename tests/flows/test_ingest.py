@@ -1,0 +1,99 @@
+"""What an intake refuses before it writes anything, and what it says of content that it holds already."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import batches, cli, dvc, round
+from flows.batches import Batches
+from flows.ingest import Taken, files, ingest
+from flows.init import init
+from models.files import write_json
+from models.records import BatchReport
+from tasks import intake
+from tasks.workspace import BASE, Workspace
+from tests.flows.conftest import day
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace in which DVC tracks nothing: what comes to that is not what these tests look at."""
+    monkeypatch.setattr(dvc, "track_raw", lambda _root: None)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    return init(tmp_path / "ws")[0]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return day(tmp_path / "one.jsonl", "Anna")
+
+
+def test_a_clone_without_its_data_takes_nothing_in(ws: Workspace, file: Path) -> None:
+    pointer = ws.root / "data" / "raw.dvc"
+    pointer.touch()
+    with pytest.raises(ValueError, match=r"raw holds no batch.*`dvc pull`"):
+        ingest(ws, [file])
+    with pytest.raises(ValueError, match=r"raw holds no batch.*`dvc pull`"):
+        round.take_in(ws)
+    assert batches.arrived(ws) == []
+    pointer.unlink()  # all of them are forgotten
+    assert ingest(ws, [file]) == Taken("b0000", is_new=True)
+
+
+def test_a_raw_file_that_is_gone_is_not_forgotten_by_the_way(ws: Workspace, file: Path) -> None:
+    batches.write(ws, Batches().begun("b0000", BASE).ended("b0000", "accepted"))
+    ws.raw("b0001").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"b0000\.jsonl is gone.*`dvc checkout`"):
+        ingest(ws, [file])
+    with pytest.raises(ValueError, match=r"b0000\.jsonl is gone.*`dvc checkout`"):
+        round.take_in(ws)
+    assert batches.arrived(ws) == ["b0001"]
+    batches.write(ws, Batches())  # forgotten as docs/ARCHITECTURE.md says
+    assert ingest(ws, [file]) == Taken("b0002", is_new=True)
+    round.take_in(ws)
+
+
+def test_folders_are_read_to_their_ends_and_what_is_left_out_is_named(tmp_path: Path) -> None:
+    notes, elsewhere = tmp_path / "notes", tmp_path / "elsewhere"
+    for path in (notes / "b.md", notes / "x.json", notes / ".draft.md", elsewhere / "c.txt"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (notes / "a").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(notes)  # in a circle
+    assert files([notes]) == ([notes / "a" / "c.txt", notes / "b.md"], (notes / "x.json",))
+    (notes / "gone.md").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"gone\.md"):
+        [intake.records_of(path) for path in files([notes])[0]]
+
+
+def test_outside_git_nothing_is_taken_in(ws: Workspace, file: Path) -> None:
+    shutil.rmtree(ws.root / ".git")
+    with pytest.raises(ValueError, match="must be a git repository: `selfparam init"):
+        ingest(ws, [file])
+    with pytest.raises(ValueError, match="must be a git repository: `selfparam init"):
+        round.take_in(ws)
+    assert batches.arrived(ws) == []
+
+
+def test_a_misspelt_setting_is_told_before_anything_is_taken(ws: Workspace, file: Path) -> None:
+    ws.params.write_text("validate: {max_tokns: 5}\n", encoding="utf-8")
+    done = CliRunner().invoke(cli.app, ["-C", str(ws.root), "ingest", str(file)])
+    assert "validate.max_tokns" in str(done.exception)
+    assert batches.arrived(ws) == []
+
+
+def test_of_known_content_it_is_told_what_was_said_of_it(ws: Workspace, file: Path) -> None:
+    ingest(ws, [file])
+    batches.write(ws, Batches().begun("b0000", BASE).ended("b0000", "accepted"))
+    report = BatchReport(batch="b0000", rows=1, accepted=1, flagged=0)
+    write_json(ws.validated("b0000") / "report.json", report.model_dump(mode="json"))
+    command = ["-C", str(ws.root), "ingest", str(file)]
+    said = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).stdout)
+    assert (said["batch"], said["accepted"], said["quarantined"], said["new"]) == ("b0000", 1, [], False)
+    shown = CliRunner().invoke(cli.app, command).stdout
+    assert "b0000 holds this content already" in shown
+    assert "1 of 1 accepted" in shown
+    assert "Next:" not in shown  # it is learnt
