@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-OWNED = ("batches.yaml", "dvc.lock", "data/raw.dvc", "data/metrics", "data/training", "journal.jsonl")
+OWNED = ("batches.yaml", "dvc.lock", "data/raw.dvc", "data/metrics", "data/training", "data/retention", "journal.jsonl")
 NOBODY = "selfparam"  # who works here, where neither git nor the system knows
 
 

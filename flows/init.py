@@ -14,6 +14,7 @@ SHARED = (
     ".dvcignore",
     ".dvc/config",
     ".dvc/.gitignore",
+    ".dvc/plots/retention.json",
     "data/.gitignore",
     "mlflow/.gitignore",
 )

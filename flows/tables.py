@@ -55,7 +55,7 @@ def rows(ws: Workspace, version: str, learnt: list[str]) -> list[Row]:
 
 def read_matrix(ws: Workspace, version: str) -> dict[tuple[str, str], Scores]:
     """The matrix of version against batch, `(version, batch)` to scores; empty where there is none."""
-    path = ws.evaluation(version) / "matrix.csv"
+    path = ws.retention(version)
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as lines:

@@ -91,19 +91,26 @@ def bootstrap_interval(
     over: Sequence[float] | None = None,
     draws: int = 2000,
     level: float = 0.95,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Percentile bootstrap interval of the mean, resampling whole `groups` (experiences), not single values.
 
     For a paired comparison pass differences. With `over` it is that of the ratio `sum(values) / sum(over)`.
-    Probes of one experience rise and fall together, hence groups.
+    Probes of one experience rise and fall together, hence groups. None for less than two of them, whose spread nobody
+    knows; and where `sum(over)` of a draw is not above zero: a loss over a negative gap would count as a gain, and
+    without such draws the interval would be that of the lucky ones.
     """
     names = sorted(set(groups))
+    if len(names) < 2:
+        return None
     sums_G, counts_G = (
         torch.tensor([sum(v for v, g in zip(column, groups, strict=True) if g == n) for n in names])
         for column in (values, over or [1.0] * len(values))
     )
     picks_RG = torch.randint(len(names), (draws, len(names)), generator=torch.Generator().manual_seed(seed))
-    means_R = sums_G[picks_RG].sum(-1) / counts_G[picks_RG].sum(-1)
+    totals_R = counts_G[picks_RG].sum(-1)
+    if not (totals_R > 0).all():
+        return None
+    means_R = sums_G[picks_RG].sum(-1) / totals_R
     tail = (1 - level) / 2
     low, high = torch.quantile(means_R.double(), torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high

@@ -12,7 +12,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+# What a file brings is constrained and never a plain `str`: that would take half a surrogate pair, which no file holds.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Remark = Annotated[str, StringConstraints(strip_whitespace=True)]
 ProbeKind = Literal["direct", "paraphrased", "combined", "locality", "superseded"]
 
 
@@ -49,7 +51,7 @@ class Experience(Record):
 
     id: Text
     context: Text | tuple[Turn, ...]
-    source: str | None = None
+    source: Remark | None = None
     occurred_at: datetime | None = None
     probes: tuple[Probe, ...] = ()
     qa: tuple[GivenPair, ...] = ()
@@ -103,13 +105,16 @@ class Answer(Record):
 
 
 class Rejected(Record):
-    """One row in quarantine: where it stood, what it failed, and the row itself as it came."""
+    """One row in quarantine: where it stood, what it failed, and the row itself as it came.
+
+    `id` is left out where it is itself what may not be shown, and `raw` in a batch's report, which others read.
+    """
 
     line: int
     id: str | None = None
     expectation: str
     reason: str
-    raw: str
+    raw: str = ""
 
 
 class Flagged(Record):

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import openai
-from openai.types.chat import ChatCompletion
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
 from pydantic import SecretStr
 
 from models import pairs
@@ -164,17 +166,26 @@ async def _reply(client: openai.AsyncOpenAI, text: str, config: EndpointConfig, 
         completion = await client.chat.completions.create(**asked, extra_headers=UNSAID)
     except json.JSONDecodeError:
         completion = None
-    if not isinstance(completion, ChatCompletion) or not completion.choices:
-        raise openai.OpenAIError("no chat completion")  # a web page, or another interface
-    choice, usage = completion.choices[0], completion.usage
+    match completion:  # the client lets everything through
+        case ChatCompletion(choices=[Choice(message=ChatCompletionMessage() as message) as choice, *_]):
+            usage = completion.usage if isinstance(completion.usage, CompletionUsage) else None
+        case _:
+            raise openai.OpenAIError("no chat completion")  # a web page, or another interface
     reply = Reply(
-        (choice.message.content or "").encode("utf-8", "ignore").decode("utf-8"),  # no lone surrogates
+        _text(message.content),
         choice.finish_reason,
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,
     )
     write_json(kept, reply._asdict())
     return reply
+
+
+def _text(content: Any) -> str:
+    """What was said, without lone surrogates. Some servers send it in parts."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str)).encode("utf-8", "ignore").decode("utf-8")
 
 
 def _said(error: openai.APIStatusError) -> str:

@@ -7,6 +7,7 @@ Run it: `selfparam stage evaluate b0001 --parent b0000`.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,6 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     with written_aside(ws.evaluation(batch)) as aside:
         aside.mkdir()
         scores.to_csv(aside / "scores.csv", index=False)
-        matrix.to_csv(aside / "matrix.csv", index=False)
         write_records(aside / "answers.jsonl", now)
         write_records(aside / "open_book.jsonl", [*_past(before / "open_book.jsonl"), *open_book])
         write_records(aside / "base.jsonl", [*_past(before / "base.jsonl"), *base_now])
@@ -93,6 +93,8 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
         write_json(aside / "general.json", general | drift)
         if len(matrix):
             plot_retention(matrix, aside / "plots" / "retention.png", aside / "plots" / "retention.json")
+    with written_aside(ws.retention(batch)) as aside:
+        matrix.to_csv(aside, index=False)
     mine_now = [a for a in now if a.batch == batch]
     write_json(
         ws.metrics(batch),
@@ -109,14 +111,19 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
 
 
 def questions(history: Sequence[HistoryEntry]) -> list[Question]:
-    """All probes so far. One that a later batch asks again with other answers is superseded: its kind says so."""
-    last_answers = {normalise(p.question): p.answers for e in history for p in e.experience.probes}
+    """All probes so far. One that a later batch asks again, and none of whose answers is right any more, is superseded:
+    its kind says so."""
+    asked = [(normalise(probe.question), entry, probe) for entry in history for probe in entry.experience.probes]
+    last_asked = {question: entry.batch for question, entry, _ in asked}
+    right: dict[str, set[str]] = defaultdict(set)  # by question, what the last batch that asks it takes as right
+    for question, entry, probe in asked:
+        if entry.batch == last_asked[question]:
+            right[question].update(map(normalise, probe.answers))
     result = []
-    for entry in history:
-        for probe in entry.experience.probes:
-            if last_answers[normalise(probe.question)] != probe.answers:
-                probe = probe.model_copy(update={"kind": "superseded"})
-            result.append(Question(entry.batch, entry.experience.id, probe))
+    for question, entry, probe in asked:
+        if right[question].isdisjoint(map(normalise, probe.answers)):
+            probe = probe.model_copy(update={"kind": "superseded"})
+        result.append(Question(entry.batch, entry.experience.id, probe))
     return result
 
 

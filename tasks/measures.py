@@ -83,7 +83,7 @@ def measured(
     return frame.sort_values("line", ignore_index=True)
 
 
-EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+INNER = re.compile(r"[^\W_](?:.*[^\W_])?")  # from the first letter or digit to the last
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")  # letters, with apostrophes and hyphens inside
 NUMBER = re.compile(r"[\d.,:/%+-]+")
 ADDRESS = re.compile(r"://|\w@\w")
@@ -96,7 +96,7 @@ def natural_share(text: str) -> float:
     counts a third: a price table is language; a list of numbers, a base64 blob and a line of code are not."""
     words = others = 0.0
     for piece in text.split():
-        core = EDGES.sub("", piece)
+        core = inner.group() if (inner := INNER.search(piece)) else ""
         if ADDRESS.search(core) and len(core) <= LONGEST_ADDRESS:
             continue
         if NUMBER.fullmatch(core):

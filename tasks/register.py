@@ -233,7 +233,7 @@ def _log_files(mlflow: MlflowClient, run: str, ws: Workspace, batch: str, scratc
         "validate": [ws.validated(batch) / "report.html", ws.validated(batch) / "report.json"],
         "synthesize": [ws.qa(batch) / "report.json"],
         "integrate": [ws.training(batch), ws.weights(batch) / "provenance.json"],
-        "evaluate": [ws.metrics(batch), ws.evaluation(batch) / "matrix.csv", ws.evaluation(batch) / "general.json"],
+        "evaluate": [ws.metrics(batch), ws.retention(batch), ws.evaluation(batch) / "general.json"],
         "data": [ws.root / "dvc.lock", ws.root / "dvc.yaml", ws.batches, ws.params],
     }
     for place, files in reports.items():

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from models.files import read_json, write_json, written_aside
 from models.records import BatchReport, Experience, Flagged, HistoryEntry, Rejected, read_records, write_records
-from tasks import intake
+from tasks import intake, personal
 from tasks.measures import Row, Ruler, measured
 from tasks.personal import Policy
 from tasks.report import Outcome, page
@@ -95,7 +95,8 @@ def validate(ws: Workspace, batch: str, parent: str, config: ValidateConfig) -> 
         write_records(folder / "experiences.jsonl", checked.accepted)
         new = [HistoryEntry(batch=batch, digest=one.digest, experience=one) for one in checked.accepted]
         write_records(folder / "history.jsonl", [*entries, *new])
-        write_json(folder / "report.json", report.model_dump(mode="json"))
+        # without the lines: the report goes to the tracker, and what was found in them may be secret
+        write_json(folder / "report.json", report.model_dump(mode="json", exclude={"rejected": {"__all__": {"raw"}}}))
         (folder / "report.html").write_text(page(report, checked.outcomes, list(checked.lines)), encoding="utf-8")
     log.info("validate %s %s", batch, summary(report))
     return report
@@ -177,7 +178,7 @@ def check(
         rows=len(frame),
         accepted=len(accepted),
         flagged=len({flag.line for flag in flags}),
-        rejected=tuple(sorted(out, key=lambda one: one.line)),
+        rejected=tuple(sorted((_presentable(one, policies) for one in out), key=lambda one: one.line)),
         rejected_whole=whole,
         flags=tuple(flags),
     )
@@ -228,6 +229,12 @@ def _rejected(row: Row, expectation: str, reason: str) -> Rejected:
     return Rejected(
         line=row.line, id=row.experience.id, expectation=expectation, reason=reason, raw=intake.shown(row.raw)
     )
+
+
+def _presentable(row: Rejected, policies: Mapping[str, Policy]) -> Rejected:
+    """Without its id where that is itself a key, a card number or what else is not let in: ids go to every report."""
+    hidden = any(policies[kind] == "quarantine" for kind in personal.find(row.id or ""))
+    return row.model_copy(update={"id": None}) if hidden else row
 
 
 def _rejected_whole(rows: int, accepted: int, copies: int, most: float) -> str | None:

@@ -58,8 +58,12 @@ class Workspace:
         return self.root / "data" / "training" / f"{batch}.csv"
 
     def evaluation(self, version: str) -> Path:
-        """Folder: `answers.jsonl`, `scores.csv`, `matrix.csv`, `general.json`, `plots/`."""
+        """Folder: `answers.jsonl`, `scores.csv`, `general.json`, `plots/`."""
         return self.root / "data" / "evaluation" / version
+
+    def retention(self, batch: str) -> Path:
+        """File: the matrix of batch against version, a row a cell, as CSV; `dvc plots` draws it."""
+        return self.root / "data" / "retention" / f"{batch}.csv"
 
     def metrics(self, version: str) -> Path:
         return self.root / "data" / "metrics" / f"{version}.json"

@@ -34,6 +34,13 @@ def test_books_agree_after_a_round(learnt: Path) -> None:
     assert dvc(learnt, "status").strip() == "Data and pipelines are up to date."
 
 
+def test_dvc_draws_the_lesson_and_what_is_retained(learnt: Path, tmp_path: Path) -> None:
+    dvc(learnt, "plots", "show", "-o", str(tmp_path / "plots"))
+    page = (tmp_path / "plots" / "index.html").read_text(encoding="utf-8")
+    assert '"scheme": "cividis"' in page  # of .dvc/plots/retention.json
+    assert "Integration loss" in page
+
+
 def test_everything_the_round_wrote_is_committed(learnt: Path) -> None:
     assert git(learnt, "status", "--short") == ""
     assert git(learnt, "log", "-1", "--format=%s").strip() == "b0000: accepted"

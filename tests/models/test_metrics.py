@@ -95,6 +95,21 @@ def test_the_interval_narrows_with_more_experiences_and_not_with_more_probes_of_
     assert width(8, 50) == pytest.approx(width(8, 1))
 
 
+@pytest.mark.parametrize(
+    ("values", "groups", "over"),
+    [
+        ([1.0, 0.0, 1.0], ["a", "a", "a"], None),  # three probes of one experience show no spread
+        ([0.5, -0.4], ["a", "b"], [1.0, -0.7]),  # a loss over a negative gap would be a gain
+        ([1.0, 0.0], ["a", "b"], [2.0, 0.0]),
+        ([], [], None),
+    ],
+)
+def test_no_interval_where_the_draws_tell_none(
+    values: list[float], groups: list[str], over: list[float] | None
+) -> None:
+    assert metrics.bootstrap_interval(values, groups, over=over, seed=0) is None
+
+
 def test_paired_differences_show_what_unpaired_scores_hide() -> None:
     before = [0.1 * k for k in range(10)]
     after = [b + 0.05 for b in before]

@@ -221,7 +221,7 @@ def done(ws: Workspace, prepared: Path) -> Callable[..., None]:
                     "general": {"accuracy": 0.9},
                 }
             ),
-            ws.evaluation(batch) / "matrix.csv": "version,batch\n",
+            ws.retention(batch): "version,batch\n",
             ws.evaluation(batch) / "plots" / "retention.png": "png",
             ws.validated(batch) / "report.html": "<p>fine</p>",
         }

@@ -138,8 +138,9 @@ def about(body: dict[str, Any]) -> str:
     return "boat" if "green boat" in body["messages"][-1]["content"] else "mill"
 
 
-def test_pairs_are_filtered_and_reported(ws: Workspace, serve: Callable[[Answers], Scripted]) -> None:
-    server = serve(lambda body, before: (200, completion(GOOD)))
+@pytest.mark.parametrize("said", [GOOD, [{"text": GOOD[:40]}, {"type": "image"}, {"type": "text", "text": GOOD[40:]}]])
+def test_pairs_are_filtered_and_reported(ws: Workspace, serve: Callable[[Answers], Scripted], said: Any) -> None:
+    server = serve(lambda body, before: (200, completion(said)))
     pairs, report = run(ws, server.url, price_per_million_input=2.0, price_per_million_output=10.0)
     mine = [(p.experience, p.kind, p.writer) for p in pairs if p.experience != "mill"]
     assert mine == [("boat", "who", "scribe"), ("boat", "how_many", "scribe"), ("given", "given", RECORD)]
@@ -254,10 +255,7 @@ def test_killed_while_it_asks(ws: Workspace, serve: Callable[[Answers], Scripted
         "synthesize(Workspace(Path(sys.argv[1])), 'b0000', 'base', "
         "SynthesizeConfig(endpoint=EndpointConfig(url=sys.argv[2], model='scribe')), 7)"
     )
-    stage = subprocess.Popen(
-        [sys.executable, "-c", code, str(ws.root), server.url],
-        cwd=Path(__file__).parents[2],
-    )
+    stage = subprocess.Popen([sys.executable, "-c", code, str(ws.root), server.url], cwd=Path(__file__).parents[2])
     try:
         deadline = time.monotonic() + 90
         while not list(ws.endpoint_cache.glob("[!.]*.json")) or len(server.bodies) < 2:
@@ -292,6 +290,8 @@ def test_after_an_error_nothing_new_is_asked(ws: Workspace, serve: Callable[[Ans
         (500, f"stack trace with {KEY}", "log"),
         (200, {"hello": "I am no chat completion"}, r"endpoint\.url"),
         (200, "<html>", r"endpoint\.url"),
+        (200, completion("", choices=[None]), r"endpoint\.url"),
+        (200, completion("", choices=[{"finish_reason": "stop"}]), r"endpoint\.url"),
     ],
 )
 def test_errors_name_the_url_and_the_next_step_and_never_the_key(

@@ -24,7 +24,7 @@ def answers_of(learnt: Any, batch: str, name: str = "answers") -> list[Answer]:
 
 
 def matrix_of(learnt: Any, batch: str) -> pd.DataFrame:
-    return pd.read_csv(learnt.ws.evaluation(batch) / "matrix.csv")
+    return pd.read_csv(learnt.ws.retention(batch))
 
 
 def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
@@ -36,8 +36,7 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
         assert set(learning[name]) == SCORES
         assert all(0 <= learning[name][m] <= 1 for m in SCORES - {"log_likelihood"})
         assert learning[name]["log_likelihood"] <= 0
-    low, high = learning["gain_contains_interval"]
-    assert -1 <= low <= high <= 1
+    assert learning["gain_contains_interval"] is None  # one experience shows no spread
     assert set(told["retention"]) == {"b0000"}
     assert set(told["retention"]["b0000"]) == SCORES | {"probes"}
     assert set(told["average"]) == set(told["backward_transfer"]) == set(told["forgetting"]) == STREAM
@@ -68,11 +67,6 @@ def test_the_recovered_gap_is_that_of_the_log_likelihoods(learnt: Any) -> None:
         opened, before, now = (told[n]["log_likelihood"] for n in ("open_book", "closed_book_before", "closed_book"))
         wanted = (now - before) / (opened - before) if opened - before >= LEAST_GAP else None
         assert told["recovered_gap"] == pytest.approx(wanted)
-        if wanted is None:  # the tiny model may know more by heart than with the text in front of it
-            assert told["recovered_gap_interval"] is None
-        else:
-            low, high = told["recovered_gap_interval"]
-            assert low - 1e-6 <= wanted <= high + 1e-6  # of float32 sums
 
 
 def test_a_first_batch_has_nothing_to_retain(learnt: Any) -> None:
@@ -169,8 +163,8 @@ def test_plots_are_drawn(learnt: Any) -> None:
     assert read_json(plots / "retention.json")
 
 
-def entry(batch: str, *probes: tuple[str, str]) -> HistoryEntry:
-    asked = [{"question": q, "answers": [a]} for q, a in probes]
+def entry(batch: str, *probes: tuple[str, ...]) -> HistoryEntry:
+    asked = [{"question": q, "answers": answers} for q, *answers in probes]
     experience = Experience.model_validate({"id": batch, "context": "x", "probes": asked})
     return HistoryEntry(batch=batch, digest="d", experience=experience)
 
@@ -189,6 +183,17 @@ def test_only_the_last_answers_to_a_question_count() -> None:
         ("b0001", "Where?", "direct"),
         ("b0002", "Who?", "direct"),
     ]
+
+
+def test_another_spelling_or_another_opinion_of_one_batch_supersedes_nothing() -> None:
+    history = [
+        entry("b0000", ("When?", "Nine."), ("Who?", "Mara"), ("Where?", "Orm")),
+        entry("b0001", ("When?", "nine", "9 o'clock"), ("Who?", "Ida")),
+        entry("b0001", ("Who?", "Runa"), ("Where?", "Orvane")),
+        entry("b0001", ("Where?", "Orm")),
+    ]
+    assert [q.probe.question for q in questions(history) if q.probe.kind == "superseded"] == ["Who?"]
+    assert [q.batch for q in questions(history) if q.probe.kind == "superseded"] == ["b0000"]
 
 
 def by_hand(cells: dict[tuple[str, str], float]) -> pd.DataFrame:
@@ -219,9 +224,9 @@ def test_a_mean_is_taken_over_the_probes_that_count_in_every_version() -> None:
 
 def test_efficacy_compares_now_with_before() -> None:
     def answers(contains: float, logp: float) -> list[Answer]:
-        common = {"batch": "b", "experience": "e", "question": "q", "answers": ("a",), "kind": "direct", "answer": "x"}
+        common = {"batch": "b", "question": "q", "answers": ("a",), "kind": "direct", "answer": "x"}
         scores = {"f1": contains, "exact": 0.0, "contains": contains, "log_likelihood": logp}
-        return [Answer.model_validate(common | scores)] * 3
+        return [Answer.model_validate(common | scores | {"experience": id}) for id in ("e", "e", "f")]
 
     told = efficacy(answers(1, -1), answers(0, -9), answers(0, -5), answers(1, -2), seed=0)
     assert told["recovered_gap"] == pytest.approx(0.75)

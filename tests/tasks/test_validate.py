@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ BROKEN = [
     ("expect_line_to_be_an_experience", row("x", extra=1)),
     ("expect_line_to_be_an_experience", row("x", occurred_at="soon")),
     ("expect_line_to_be_an_experience", b'{"id": "x", "context": "caf\xe9"}'.decode("utf-8", "surrogateescape")),
+    ("expect_line_to_be_an_experience", r'{"id": "x", "context": "The lamp is red now.", "source": "\ud83d chat"}'),
     ("expect_context_to_hold_text", '{"id": "x", "context": []}'),
     ("expect_text_to_be_new", row("x", "the FERRY number good  leaves the harbour of Ellisund at nine.\n")),
     ("expect_id_to_be_unique", row("good", "Other words about the harbour.")),
@@ -79,7 +81,7 @@ SOUND = [
         "x", probes=[{"question": "When?", "answers": ["nine", "9"]}], qa=[{"question": "When?", "answer": "At nine."}]
     ),
     row("x", occurred_at="2026-03-04", source="a notice"),
-    row("x", occurred_at="1900-01-01T00:00:00Z"),
+    row("x", occurred_at="1900-01-01T00:00:00Z", source=""),
     row("x", "many words " * (WINDOW * 3 // 8)),
     row("x", "| what | crowns |\n| --- | --- |\n| foot passenger | 14 |\n| bicycle | 9 |\n| car, up to 5 m | 62 |"),
     row("x", "Der Fährhafen öffnet um neun; die Überfahrt kostet 14 Kronen."),
@@ -153,7 +155,9 @@ def test_too_many_failures_reject_the_batch_whole(ws: Workspace, lines: list[str
     assert len(report.rejected) == report.rows
     for name in ("experiences.jsonl", "history.jsonl"):
         assert (ws.validated("b0000") / name).read_text(encoding="utf-8") == ""
-    assert BatchReport.model_validate(read_json(ws.validated("b0000") / "report.json")) == report
+    rejected = tuple(one.model_copy(update={"raw": ""}) for one in report.rejected)
+    told = BatchReport.model_validate(read_json(ws.validated("b0000") / "report.json"))
+    assert told == report.model_copy(update={"rejected": rejected})
     assert "Rejected whole" in (ws.validated("b0000") / "report.html").read_text(encoding="utf-8")
 
 
@@ -203,9 +207,18 @@ def test_the_report_opens_offline_and_gives_nothing_away(ws: Workspace) -> None:
             row("<script src=http://evil.example/x.js>", "Fine words about a ferry."),
             row("![](http://evil.example)", f"The key {secret} opens the door of the office."),
             row("card", f"Paid with {card} on the ferry."),
+            row(secret),
+            row(secret, extra=1),
+            row("desk@halvorn.example", extra=1),
             "{",
         ],
     )
+    told = read_json(ws.validated("b0000") / "report.json")
+    assert secret not in str(told)
+    assert card not in str(told)
+    ids = {one["line"]: one["id"] for one in told["rejected"]}
+    assert ids == {2: "![](http://evil.example)", 3: "card", 4: None, 5: None, 6: "desk@halvorn.example", 7: None}
+    assert secret in ws.quarantine("b0000").read_text(encoding="utf-8")
     html = (ws.validated("b0000") / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)\s*=\s*[\"']?\w+:|@import|url\(|<script|<link|<img", html)
     assert secret not in html
@@ -265,6 +278,12 @@ def test_a_misspelt_setting_is_an_error() -> None:
 )
 def test_the_share_of_words(text: str, low: float, high: float) -> None:
     assert low <= natural_share(text) <= high
+
+
+def test_a_piece_of_dashes_is_measured_at_once() -> None:
+    started = time.process_time()
+    natural_share("a" + "-" * 40_000 + "a")
+    assert time.process_time() - started < 5
 
 
 def test_the_sample_stream_passes_as_its_story_wants(ws: Workspace) -> None:
