@@ -15,6 +15,10 @@ from pathlib import Path
 
 import torch
 
+# The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
+# that first result with less accuracy: other rotary positions, and other weights from the same seed (docs/LOG.md).
+torch.ones(1).cos()
+
 
 def cache_folder() -> Path:
     """The user's cache folder for this program: `$XDG_CACHE_HOME/selfparam`, or else `~/.cache/selfparam`."""

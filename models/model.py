@@ -16,10 +16,6 @@ from models import attention, machine
 from models.contexts import end_of_turn, settle_template
 from models.files import written_aside
 
-# The first cosine of a process sets up MKL's vector functions. Where two threads do so at once, one of them may compute
-# that first result with less accuracy: other rotary positions, and other weights from the same seed (docs/LOG.md).
-torch.ones(1).cos()
-
 ELSE = "Choose a model of another architecture, such as Llama, Qwen, Mistral or SmolLM"
 
 
