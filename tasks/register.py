@@ -53,7 +53,7 @@ def register(
     existing = _same(ws, config, batch, digest)
     if existing is None:
         experiment = _experiment(mlflow, ws, config)
-        _discard_unfinished(mlflow, experiment, batch, registry.versions(ws, config))
+        _discard_unfinished(mlflow, experiment, batch, config.model, registry.versions(ws, config))
         _record(mlflow, ws, batch, parent, config, params, experiment, digest)
         existing = _same(ws, config, batch, digest)
         assert existing is not None
@@ -78,15 +78,21 @@ def _experiment(mlflow: MlflowClient, ws: Workspace, config: RegisterConfig) -> 
     return mlflow.create_experiment(config.experiment, artifact_location=location)
 
 
-def _discard_unfinished(mlflow: MlflowClient, experiment: str, batch: str, known: list[RegisteredVersion]) -> None:
-    """Mark as FAILED and delete what a killed `register` of this batch left: runs that no version stands for."""
+def _discard_unfinished(
+    mlflow: MlflowClient, experiment: str, batch: str, model: str, known: list[RegisteredVersion]
+) -> None:
+    """Mark as FAILED and delete what a killed `register` of this batch left: runs that no version stands for.
+
+    Runs of another workspace, which registers its versions as another `model`, are not ours to end.
+    """
     kept = {v.run_id for v in known}
-    for run in mlflow.search_runs([experiment], f"tags.batch = '{batch}' and attributes.status != 'FINISHED'"):
+    mine = f"tags.batch = '{batch}' and tags.registered_as = '{model}' and attributes.status != 'FINISHED'"
+    for run in mlflow.search_runs([experiment], mine):
         if run.info.run_id in kept:
             continue
         models = mlflow.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
-        for model in models:
-            mlflow.delete_logged_model(model.model_id)
+        for logged in models:
+            mlflow.delete_logged_model(logged.model_id)
         mlflow.set_terminated(run.info.run_id, "FAILED")
         mlflow.delete_run(run.info.run_id)
         log.info("register %s: the unfinished run %s is discarded", batch, run.info.run_id)
@@ -103,7 +109,11 @@ def _record(
     digest: str,
 ) -> None:
     tags = _origin(ws, batch, parent) | {"weights.sha256": digest}
-    shown = {"mlflow.source.name": "selfparam", "mlflow.source.git.commit": tags.get("git.commit", "")}
+    shown = {
+        "registered_as": config.model,
+        "mlflow.source.name": "selfparam",
+        "mlflow.source.git.commit": tags.get("git.commit", ""),
+    }
     run = mlflow.create_run(experiment, run_name=batch, tags=tags | shown).info.run_id
     try:
         mlflow.log_batch(run, tags=[RunTag(f"version.{name}", value) for name, value in _versions().items()])

@@ -75,8 +75,10 @@ def test_registering_again_finds_the_version_that_is_there(ws: Workspace, done: 
     mlflow = registry.client(ws, CONFIG)
     (experiment,) = mlflow.search_experiments(filter_string=f"name = '{CONFIG.experiment}'")
     assert len(mlflow.search_runs([experiment.experiment_id])) == 1
+    elsewhere = mlflow.create_run(experiment.experiment_id, tags={"batch": "b0000", "registered_as": "another"}).info
     done("b0000", weights="other")
     assert register(ws, "b0000", "base", CONFIG, {}).number == 2
+    assert mlflow.get_run(elsewhere.run_id).info.status == "RUNNING"  # another workspace is at work
     assert registry.resolve(ws, CONFIG, "b0000") == registry.resolve(ws, CONFIG, "2")
 
 
