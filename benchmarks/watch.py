@@ -4,15 +4,12 @@ Containment is the share of the records' probes whose gold answer stands in the 
 (`models.metrics.contains`). It is taken with the clock stopped. Knows no loop.
 """
 
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.memory import peak_memory
 from models import attention
 from models.configs import EvaluateConfig
 from models.evaluate import Question, answer_probes, mean_scores
@@ -90,16 +87,6 @@ class Watch:
         seconds = self.clock.seconds
         with self.clock.stopped():
             self.curve.append((seconds, containment(lm, self._questions)))
-
-
-def peak_memory(device: torch.device) -> float:
-    """The most that this process has held so far, in GB: on a GPU the tensors there, else all of it."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    status = Path("/proc/self/status")
-    if status.exists():  # of Linux, where what `resource` says includes the peak of the process that started this one
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
 def containment(lm: LanguageModel, questions: Sequence[Question]) -> float | None:
