@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.watch import FIGURES, Clock, Watch, containment, peak_memory, reached
+from benchmarks.memory import peak_memory
+from benchmarks.watch import FIGURES, Clock, Watch, containment, reached
 from models import attention, model
 from models.evaluate import Question
 from models.records import Probe
@@ -57,7 +58,7 @@ def test_reached_is_the_first_time_that_is_high_enough() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process knows its own peak")
 def test_the_peak_is_not_that_of_the_process_that_started_this_one() -> None:
     large = torch.ones(3 * 10**8, dtype=torch.uint8)
-    script = "import torch; from benchmarks.watch import peak_memory; print(peak_memory(torch.device('cpu')))"
+    script = "import torch; from benchmarks.memory import peak_memory; print(peak_memory(torch.device('cpu')))"
     own = float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
     del large
     assert own < peak_memory(torch.device("cpu")) - 0.2

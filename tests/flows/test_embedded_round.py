@@ -38,7 +38,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     }
     params |= {
         "integrate": {"epochs": 2, "layers": 0.34, "unrelated_batch": 4, "curvature_tokens": 500},
-        "synthesize": {"samples": 0.5},
+        "synthesize": {"samples": 0.25, "cloze": 0},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")
     first = (template("sample") / "day-1.jsonl").read_text(encoding="utf-8").splitlines()[0]
