@@ -112,9 +112,10 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
     print(f"changed settings: {json.dumps(params)}\n")
     print("| batch | probes | measure | open book | before | after | now | recovered gap (95 %) |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    last = read_json(ws.metrics(list(seconds)[-1]))
-    for batch, name in zip(seconds, names, strict=True):
-        learnt = read_json(ws.metrics(batch))["efficacy"]
+    measured = {batch: read_json(ws.metrics(batch)) for batch in seconds}
+    last = list(measured.values())[-1]
+    for (batch, found), name in zip(measured.items(), names, strict=True):
+        learnt = found["efficacy"]
         if not learnt["probes"]:
             continue
         now = last["retention"].get(batch, learnt["closed_book"])
@@ -126,14 +127,12 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
                 low, high = learnt["recovered_gap_interval"]
                 gap += f" ({low:.2f} to {high:.2f})"
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
-    measured = [read_json(ws.metrics(batch)) for batch in seconds]
-    if len([m for m in measured if m["efficacy"]["probes"]]) > 1:
-        print(f"\n{kept(measured)}")
+    if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
+        print(f"\n{kept(list(measured.values()))}")
     print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for batch, spent in seconds.items():
-        found = read_json(ws.metrics(batch))
-        general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in spent.items())
+    for batch, found in measured.items():
+        general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in seconds[batch].items())
         accuracy = f"{general['accuracy']:.3f} ({general['accuracy_base']:.3f})"
         near = found["locality"]
         leak = f"{near['leak']:.3f} ({near['leak_base']:.3f})" if near["probes"] else "-"

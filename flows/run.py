@@ -49,7 +49,8 @@ def run_round(ws: Workspace, console: Console) -> list[BatchStatus]:
     assert isinstance(learnt, list)
     versions = registry.versions(ws, register_config(ws))
     came = [row for row in rows(ws, batches.read(ws), versions) if row.batch in learnt]
-    say_what_came(came, next((v.number for v in versions if registry.CHAMPION in v.aliases), None), console)
+    champion = registry.champion_of(versions)
+    say_what_came(came, champion.number if champion else None, console)
     return came
 
 

@@ -116,7 +116,7 @@ def _row(name: str, entry: batches.Entry, version: RegisteredVersion | None) -> 
 
 
 def _look(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersion], *, is_running: bool) -> Status:
-    champion = next((v for v in versions if registry.CHAMPION in v.aliases), None)
+    champion = registry.champion_of(versions)
     return Status(
         workspace=str(ws.root),
         champion=champion.number if champion else None,

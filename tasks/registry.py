@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -187,14 +187,19 @@ def _version(entry: Any, aliases: Sequence[str]) -> RegisteredVersion:
 
 def champion(ws: Workspace, config: RegisterConfig) -> RegisteredVersion | None:
     """The version that answers, or None before the first one was accepted."""
-    return next((version for version in versions(ws, config) if CHAMPION in version.aliases), None)
+    return champion_of(versions(ws, config))
+
+
+def champion_of(known: Iterable[RegisteredVersion]) -> RegisteredVersion | None:
+    """The one of these versions that bears the alias."""
+    return next((version for version in known if CHAMPION in version.aliases), None)
 
 
 def find(ws: Workspace, config: RegisterConfig, name: str) -> RegisteredVersion | None:
     """The version called `champion`, by number, or the newest of a batch; None where there is none."""
     known = versions(ws, config)
     if name == CHAMPION:
-        return next((version for version in known if CHAMPION in version.aliases), None)
+        return champion_of(known)
     if name.isdecimal():
         return next((version for version in known if version.number == int(name)), None)
     return next((version for version in reversed(known) if version.batch == name), None)
@@ -265,7 +270,8 @@ def promote(
     known = {version.number: version for version in versions(ws, config)}
     if number not in known:
         raise ValueError(f"there is no version {number}; registered: {', '.join(map(str, known)) or 'none'}")
-    before = next((version.number for version in known.values() if CHAMPION in version.aliases), None)
+    now = champion_of(known.values())
+    before = now.number if now else None
     if before != number:
         client(ws, config).set_registered_model_alias(config.model, CHAMPION, str(number))
     told = next(reversed(_champions(journal(ws))), None)
