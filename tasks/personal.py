@@ -28,23 +28,29 @@ KEYS = {
     "Private Key": re.compile(r"-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY"),
     "Bearer Token": re.compile(r"authorization:\s{0,9}bearer\s{1,9}(?=\S{0,99}\d)[\w.~+/-]{20}", re.IGNORECASE),
     "Password": re.compile(
-        r"(?<![A-Za-z])(?:password|passphrase|passwd|pwd|client[ _-]?secret"
-        r"|(?:api|secret|secret[ _-]access)[ _-]?key|(?:access|api|auth|refresh)[ _-]?token)\b"
+        r"(?<![A-Za-z])(?:password|passphrase|passwd|pwd|passwort|kennwort|mot de passe|contrase\u00f1a|senha"
+        r"|client[ _-]?secret|(?:api|secret|secret[ _-]access)[ _-]?key|(?:access|api|auth|refresh)[ _-]?token)\b"
         r"(?:\s{1,9}is|\s{0,9}[:=])\s{0,9}"
         r"(?!\d+-[a-z]+(?![\w-])"  # 12-character
         r"|(?:aes|base|md|oauth|rsa|sha)-?\d+(?!\w)"  # OAuth2-based, SHA-256
-        r"|\$?[<\[{][^\s>\]}]{0,64}[>\]}])"  # [REDACTED-1]
+        r"|\$?[<\[{][^\s>\]}]{0,64}[>\]}]"  # [REDACTED-1]
+        r"|[A-Za-z_][\w.]{0,64}\()"  # secrets.token_urlsafe(32)
         r"(?=\S{0,99}\d)(?=\S{0,99}[A-Za-z])\S{6}",
         re.IGNORECASE,
     ),
 }
 # What stands where a secret stands; most texts hold none of it, and the detectors take their time.
 HINTS = ("://", "token", "passphrase", "private key", "api key", "api-key")
+HINTS += ("passwort", "kennwort", "mot de passe", "contrase\u00f1a", "senha")  # detect-secrets speaks English
 LONG = 20  # characters without a space: shorter keys come with a hint
 
 # First digits of the card schemes, and what may follow a number: its expiry, its code. ISBNs and times do not match.
-CARD = re.compile(r"(?<![\d-])(?<!\d\.)(?:[346]\d{3}|5[0-8]\d{2}|2[2-7]\d{2})(?:[ -]?\d){8,18}(?!\d)(?!-\d)")
-IBAN = re.compile(r"(?<![A-Z0-9])(?=([A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}))", re.IGNORECASE)  # one may begin in another
+CARD = re.compile(
+    r"(?<![\d-])(?<!\d\.)(?:[346]\d{3}|5[0-8]\d{2}|2[2-7]\d{2})"
+    r"(?:(?:[ -]?\d){8,18}(?!\d)|(?:\.\d{4}){3}(?!\.?\d))(?!-\d)"
+)
+# One may begin in another.
+IBAN = re.compile(r"(?<![A-Z0-9])(?=([A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}))", re.IGNORECASE)
 EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
 DIGITS = re.compile(r"\d(?:[ ()./-]{0,3}\d){5}")  # what every card and phone number holds
 PHONE = re.compile(
@@ -86,7 +92,7 @@ def _holds(text: str, words: tuple[str, ...]) -> bool:
 def _cards(text: str) -> Iterator[str]:
     for match in CARD.finditer(text) if DIGITS.search(text) else ():
         number = ""
-        for group in re.split("[ -]", match.group()):
+        for group in re.split("[ .-]", match.group()):
             number += group
             if 12 <= len(number) <= 19 and luhn.is_valid(number) and len(set(number)) > 1:
                 yield f"a number that ends in {number[-4:]}"
@@ -94,7 +100,7 @@ def _cards(text: str) -> Iterator[str]:
 
 
 def _ibans(text: str) -> Iterator[str]:
-    for number in dict.fromkeys(match[1].replace(" ", "").upper() for match in IBAN.finditer(text)):
+    for number in dict.fromkeys(re.sub("[ -]", "", match[1]).upper() for match in IBAN.finditer(text)):
         # words may follow the number: the length is the country's, so try them all
         for length in range(15, len(number) + 1):
             if iban.is_valid(number[:length]):
