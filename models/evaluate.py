@@ -49,11 +49,12 @@ def answer_probes(
         batch_size=config.batch_size,
         report=lambda done, total: log.info("evaluate %s: %d/%d answered", name, done, total),
     )
-    golds = [(i, gold) for i, q in enumerate(questions) for gold in q.probe.answers]
-    likely = log_likelihoods(lm, [asked[i] for i, _ in golds], [g for _, g in golds], [contexts[i] for i, _ in golds])
     best = [-math.inf] * len(questions)
-    for (i, _), value in zip(golds, likely, strict=True):
-        best[i] = max(best[i], value)
+    for context in dict.fromkeys(contexts):  # each is read once
+        golds = [(i, gold) for i, q in enumerate(questions) if q.context == context for gold in q.probe.answers]
+        likely = log_likelihoods(lm, [asked[i] for i, _ in golds], [gold for _, gold in golds], [context] * len(golds))
+        for (i, _), value in zip(golds, likely, strict=True):
+            best[i] = max(best[i], value)
     return [
         Answer(
             batch=q.batch,

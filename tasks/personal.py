@@ -40,8 +40,10 @@ KEYS = {
     ),
 }
 # What stands where a secret stands; most texts hold none of it, and the detectors take their time.
-HINTS = ("://", "token", "passphrase", "private key", "api key", "api-key")
-HINTS += ("passwort", "kennwort", "mot de passe", "contrase\u00f1a", "senha")  # detect-secrets speaks English
+HINTS = (
+    *("://", "token", "passphrase", "private key", "api key", "api-key"),
+    *("passwort", "kennwort", "mot de passe", "contrase\u00f1a", "senha"),  # detect-secrets speaks English
+)
 LONG = 20  # characters without a space: shorter keys come with a hint
 
 # First digits of the card schemes, and what may follow a number: its expiry, its code. ISBNs and times do not match.

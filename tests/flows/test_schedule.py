@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ PATIENCE = 200.0  # seconds, on a busy machine
 def test_a_scheduled_round_happens(tmp_path: Path, new_workspace: Workspaces) -> None:
     workspace = new_workspace(tmp_path / "ws")
     call(workspace, "ingest", str(day(tmp_path / "one.jsonl", "Anna")))
-    shorten_the_schedule(workspace / "prefect.yaml")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,6 +46,7 @@ def test_a_scheduled_round_happens(tmp_path: Path, new_workspace: Workspaces) ->
         wait_until(lambda: urllib.request.urlopen(f"{api}/health", timeout=2).status == 200)
         stack.enter_context(started(["worker", "start", "--pool", "selfparam", "--type", "process"], workspace, env))
         wait_until(lambda: post(f"{api}/work_pools/filter", {}) != [])
+        shorten_the_schedule(workspace / "prefect.yaml")
         subprocess.run(
             [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=workspace,
@@ -67,10 +68,12 @@ def test_a_scheduled_round_happens(tmp_path: Path, new_workspace: Workspaces) ->
 
 
 def shorten_the_schedule(path: Path) -> None:
-    """Every 20 seconds in place of every night; everything else as it is deployed. Runs that would overlap are
-    cancelled."""
+    """In 20 seconds and every minute from then on in place of every night; everything else as it is deployed. Runs
+    that would overlap are cancelled."""
     deployments = yaml.safe_load(path.read_text(encoding="utf-8"))
-    deployments["deployments"][0]["schedules"] = [{"interval": 20, "slug": "nightly"}]
+    soon = datetime.now(UTC) + timedelta(seconds=20)  # a deployment takes some ten
+    schedule = {"interval": 60, "anchor_date": soon.isoformat(), "slug": "nightly"}
+    deployments["deployments"][0]["schedules"] = [schedule]
     path.write_text(yaml.safe_dump(deployments), encoding="utf-8")
 
 

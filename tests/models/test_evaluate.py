@@ -48,6 +48,21 @@ def test_with_a_context_the_book_is_open(lm: LanguageModel) -> None:
     assert mean_scores([opened])["log_likelihood"] == opened.log_likelihood  # type: ignore[index]
 
 
+def test_a_context_is_read_once_for_all_its_gold_answers(lm: LanguageModel) -> None:
+    contexts = ("Mara runs it." * 20, "The boat lies in Orvane." * 20)
+    golds = ("Mara", "In Orvane", "9", "Holt")
+    asked = [Question("b", "e", Probe(question=f"Who {i}?", answers=golds), contexts[i % 2]) for i in range(6)]
+    read: list[int] = []
+    handle = lm.model.get_input_embeddings().register_forward_pre_hook(lambda _, ids: read.append(ids[0].numel()))
+    found = answer_probes(lm, asked, CONFIG)
+    handle.remove()
+    for question, mine in zip(asked, found, strict=True):
+        likely = [log_likelihoods(lm, [question.probe.question], [gold], [question.context])[0] for gold in golds]
+        assert mine.log_likelihood == pytest.approx(max(likely), abs=1e-5)
+    to_answer = sum(len(q.context or "") + 60 for q in asked)  # bytes are tokens of this model; and what is written
+    assert sum(read) < to_answer + len(contexts) * 500 + len(asked) * len(golds) * 60
+
+
 def test_general_accuracy_is_a_share(lm: LanguageModel) -> None:
     said = answer(lm, ["Who?", "Where?"], max_new_tokens=6)
     facts = [("Who?", (said[0],)), ("Where?", ("surely not this",))]
