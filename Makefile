@@ -1,4 +1,4 @@
-# `make help` lists the targets. GNU make 3.81 or later, Linux or macOS, Python 3.11 or later.
+# `make help` lists the targets. GNU make 3.81 or later, Linux or macOS, Python 3.11 to 3.14.
 # PYTHON=… picks the interpreter for a new .venv; otherwise the first one that fits is taken.
 
 VENV := .venv
@@ -48,7 +48,7 @@ format: $(VENV)/.dev  ## let ruff mend and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.runtime  ## measure again what docs/RESULTS.md reports
+bench: $(VENV)/.runtime  ## measure the sample stream again (docs/RESULTS.md has the commands of all else)
 	$(BIN)/python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl
 
 docs: $(VENV)/.runtime  ## write docs/SETTINGS.md from the code
@@ -71,12 +71,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(BIN)/pip:
 	@for python in $(PYTHONS); do \
-	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then \
 	    echo "Making $(VENV) with $$($$python --version)"; \
 	    $$python -m venv $(VENV) || exit; \
 	    exec $(BIN)/python -m pip install -qq --no-input --upgrade $(PIP); \
 	  fi; \
 	done; \
-	echo "No Python 3.11 or later with venv was found (looked for: $(PYTHONS))." >&2; \
+	echo "No Python 3.11 to 3.14 with venv was found (looked for: $(PYTHONS))." >&2; \
 	echo "Install one (Debian and Ubuntu: apt install python3-venv), or name yours: make PYTHON=/path/to/python3.12 ..." >&2; \
 	exit 1

@@ -88,6 +88,7 @@ def fine_tuned_on_sentences(lesson: Lesson) -> Trained:
 def as_published(lesson: Lesson) -> Trained:
     """SELF-PARAM's own objective: the pure KL, the teacher reads the context and no more."""
     pure = {"evidence": False, "written_share_self": 0.0, "written_share_given": 0.0, "anchor": 0.0}
+    pure["curvature_tokens"] = 0
     config = lesson.config.model_copy(update=pure)
     return Trained({"new": _taught(lesson, config), "unrelated": lesson.unrelated}, config)
 
@@ -180,6 +181,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
         groups, own, rollouts = METHODS[name](lesson)
         integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, rollouts=rollouts)
         anchored(student, base, own.anchor)
+        student.model.to(base.model.dtype)  # type: ignore[arg-type]  # its decorator hides what it takes
         seconds = time.monotonic() - started
         row(name, student, answer_probes(student, probes, config), f"{seconds:.0f}")
 

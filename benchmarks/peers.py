@@ -137,6 +137,7 @@ def _integrated(
         seed=seed,
         on_step=lambda row: watch.after(int(row["step"]), student),
     )
+    student.model.to(teacher.model.dtype)  # type: ignore[arg-type]  # its decorator hides what it takes
     tokens = config.epochs * sum(len(s.answer) for s in sentences)
     return watch.figures(student, tokens=tokens, taught=seconds, kl=rows[-1]["kl_new"])
 

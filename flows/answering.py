@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
-from flows.settings import register_config
+from flows.settings import register_config, section
 from models import answers, metrics, model
+from models.configs import EvaluateConfig
+from models.contexts import prompt_ids
 from models.files import lines_of, written_aside
 from models.model import LanguageModel
 from models.records import Experience
@@ -41,32 +43,42 @@ def version(ws: Workspace, name: str) -> LanguageModel:
 
 
 def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str | None = None) -> list[str]:
-    """Answer questions, all with the same context in front of them where one is given."""
-    return _answer(ws, lm, questions, [context] * len(questions))
+    """Answer questions, all with the same context in front of them where one is given, at the length at which a
+    stranger has them answered who loads the version from the registry."""
+    config = register_config(ws)
+    return _answered(lm, questions, [context] * len(questions), config.max_new_tokens, BATCH_SIZE)
 
 
-def _answer(
-    ws: Workspace, lm: LanguageModel, questions: Sequence[str], contexts: Sequence[str | None] | None = None
+def _answered(
+    lm: LanguageModel, questions: Sequence[str], contexts: Sequence[str | None], longest: int, batch_size: int
 ) -> list[str]:
-    longest = register_config(ws).max_new_tokens  # as a stranger who loads it from the registry
-    return answers.answer(lm, questions, contexts, max_new_tokens=longest, batch_size=BATCH_SIZE)
+    for question, context in zip(questions, contexts, strict=True):
+        tokens = len(prompt_ids(lm.tokenizer, question, context)) + longest
+        if lm.window and tokens > lm.window:
+            raise ValueError(
+                f"{question[:60]!r}: with {'its text' if context else 'itself'} and its answer it has {tokens} tokens, "
+                f"and the model's window holds {lm.window}. Shorten it."
+            )
+    return answers.answer(lm, questions, contexts, max_new_tokens=longest, batch_size=batch_size)
 
 
-def read_questions(path: Path) -> list[dict[str, str]]:
-    """A `{"id", "question"}` a line; a wrong line is named by its number."""
+def read_questions(path: Path) -> list[dict[str, Any]]:
+    """A `{"id", "question"}` a line; the id may be of any kind. A wrong line is named by its number."""
     found = []
     for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            found.append({"id": str(entry["id"]), "question": str(entry["question"])})
+            if not isinstance(entry["question"], str):
+                raise TypeError("the question is no text")
+            found.append({"id": entry["id"], "question": entry["question"]})
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}:{number}: not {{"id", "question"}}: {error}') from error
     return found
 
 
-def write_answers(path: Path, asked: Sequence[dict[str, str]], said: Sequence[str]) -> None:
+def write_answers(path: Path, asked: Sequence[dict[str, Any]], said: Sequence[str]) -> None:
     """A `{"id", "question", "answer"}` a line."""
     with written_aside(path.resolve()) as aside:
         lines = (json.dumps({**q, "answer": a}, ensure_ascii=False) for q, a in zip(asked, said, strict=True))
@@ -74,15 +86,21 @@ def write_answers(path: Path, asked: Sequence[dict[str, str]], said: Sequence[st
 
 
 def examine(ws: Workspace, experiences: Sequence[Experience], name: str) -> list[Examined]:
-    """Every probe of `experiences`: open book and closed book by the base, closed book by version `name`."""
+    """Every probe of `experiences`: open book and closed book by the base, closed book by version `name`. With the
+    settings, and in the number format, of the stage `evaluate`, so that figures can be compared with a round's."""
     probes = [(e, probe) for e in experiences for probe in e.probes]
     if not probes:
         raise ValueError("There are no probes in this file: questions with their answers are what is measured.")
-    questions = [probe.question for _, probe in probes]
-    base = version(ws, BASE)
-    open_book = _answer(ws, base, questions, [e.text for e, _ in probes])
-    before = _answer(ws, base, questions)
-    after = _answer(ws, version(ws, name), questions) if name != BASE else before
+    config = section(ws, "evaluate", EvaluateConfig)
+    questions, closed = [probe.question for _, probe in probes], [None] * len(probes)
+
+    def answered(lm: LanguageModel, contexts: Sequence[str | None]) -> list[str]:
+        return _answered(lm, questions, contexts, config.max_new_tokens, config.batch_size)
+
+    base = model.load(ws.weights(BASE))
+    open_book = answered(base, [e.text for e, _ in probes])
+    before = answered(base, closed)
+    after = answered(model.load(registry.resolve(ws, register_config(ws), name)), closed) if name != BASE else before
     return [
         Examined(e.id, probe.question, probe.answers, dict(zip(KINDS, said, strict=True)))
         for (e, probe), *said in zip(probes, open_book, before, after, strict=True)

@@ -8,7 +8,7 @@ import typer
 
 from flows import git, locks
 from flows.options import AsJson, console, workspace
-from flows.settings import register_config
+from flows.settings import commits, register_config
 from tasks.registry import RegisteredVersion
 from tasks.workspace import Workspace
 
@@ -47,7 +47,8 @@ def rollback(ctx: typer.Context, why: Why = "by hand", as_json: AsJson = False) 
 
 
 def _record(ws: Workspace, now: RegisteredVersion, message: str, *, as_json: bool) -> None:
-    git.commit(ws.root, message, ("journal.jsonl",))
+    if commits(ws):
+        git.commit(ws.root, message, ("journal.jsonl",))
     if as_json:
         print(json.dumps({"champion": now.number, "batch": now.batch}))
     else:

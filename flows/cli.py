@@ -68,7 +68,9 @@ def ingest(
     taken = intake.ingest(ws, paths)
     report = preview.preview(ws, taken.batch, config)
     if as_json:
-        quarantined = [row.model_dump(exclude={"raw"}) for row in report.rejected]
+        quarantined = [
+            {**row.model_dump(exclude={"raw"}), "at": preview.place(row.line, taken.places)} for row in report.rejected
+        ]
         told = {"quarantined": quarantined, "new": taken.is_new, "left_out": [str(path) for path in taken.left_out]}
         print(json.dumps({**report.model_dump(exclude={"rejected"}), **told}))
         return
@@ -76,7 +78,9 @@ def ingest(
         console.print(f"left out, neither {', '.join(SUFFIXES)}: {', '.join(map(str, taken.left_out))}", style="yellow")
     if not taken.is_new:
         console.print(f"{taken.batch} holds this content already: nothing was taken.")
-    preview.show(report, console)
+    preview.show(report, console, taken.places)
+    if taken.batch in batches.read(ws).rejected:
+        console.print(f"To have it judged again, by other settings: delete {taken.batch} in batches.yaml, and run.")
     if taken.batch in batches.pending(ws, batches.read(ws)):
         console.print("Next: selfparam run")
 

@@ -21,6 +21,8 @@ SHOWN = (
     ("forgetting, contains", ("forgetting", "contains")),
     ("backward transfer, contains", ("backward_transfer", "contains")),
     ("near misses that get its facts", ("locality", "leak")),
+    ("superseded, given the new answer", ("superseded", "new")),
+    ("superseded, given the old answer", ("superseded", "old")),
     ("general ability, accuracy", ("general", "accuracy")),
     ("perplexity on unrelated text", ("general", "perplexity")),
     ("KL from the base, nats per token", ("general", "kl_from_base")),
@@ -79,6 +81,22 @@ def differences(ws: Workspace, a: str, b: str) -> tuple[int, list[Difference]]:
     ]
 
 
+def paired(ws: Workspace, a: str, b: str) -> dict[str, dict[str, Any]]:
+    """What `b` has more than `a` on the probes that both were asked, with its bootstrap interval over experiences
+    (95 %; None for less than two of them)."""
+    from models.metrics import bootstrap_interval  # imports torch
+
+    said_a, said_b = stored_answers(ws, a, b), stored_answers(ws, b, a)
+    common = [key for key in said_a if key in said_b and said_a[key].kind not in ("superseded", "locality")]
+    found = {}
+    for measure in ("contains", "f1", "log_likelihood"):
+        gains = [getattr(said_b[key], measure) - getattr(said_a[key], measure) for key in common]
+        if gains:
+            interval = bootstrap_interval(gains, ["/".join(key[:2]) for key in common], seed=0)
+            found[measure] = {"gain": sum(gains) / len(gains), "interval": interval}
+    return found
+
+
 def figures(ws: Workspace, batch: str) -> dict[str, float | None]:
     """The figures that are compared, None where a version has none (the base has learnt nothing)."""
     found = read_json(ws.metrics(batch))
@@ -102,6 +120,9 @@ def show(ws: Workspace, a: str, b: str, console: Console) -> None:
     for title in left:
         table.add_row(title, *("-" if v is None else f"{v:.3f}" for v in (left[title], right[title])))
     console.print(table)
+    for measure, told in paired(ws, a, b).items():
+        low_high = f" ({told['interval'][0]:+.2f} to {told['interval'][1]:+.2f})" if told["interval"] else ""
+        console.print(f"{b} minus {a}, {measure}: {told['gain']:+.2f}{low_high}", highlight=False)
     asked, found = differences(ws, a, b)
     answered = Table(title=f"{len(found)} of {asked} probes are answered differently", title_justify="left")
     for name in ("batch", "question", "right", a, b):

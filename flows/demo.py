@@ -49,7 +49,10 @@ def _learn(ws: Workspace, day: str, stack: ExitStack, console: Console) -> bool:
     if is_idle(ws):
         close_books(ws)
         return False
-    console.print(f"\n[bold]{day}[/bold] has arrived as {taken.batch}.")
+    known = batches.read(ws)
+    waits = taken.batch in (*known.unfinished, *batches.pending(ws, known))
+    said = f"[bold]{day}[/bold] has arrived as {taken.batch}." if waits else "Something else has arrived."
+    console.print(f"\n{said}")
     stack.enter_context(server.reachable(ws.root))
     run_round(ws, console)
     return True
@@ -98,7 +101,7 @@ def _shown(answer: Answer) -> Text:
 def commands(ws: Workspace, folder: Path, newest: str) -> list[tuple[str, str]]:
     """What to type next, ready to be copied."""
     program, where = _here(Path(sys.executable).parent), shlex.quote(str(folder))
-    day = shlex.quote(_here(template("sample") / f"{NEXT_DAY}.jsonl"))
+    day = _here(template("sample") / f"{NEXT_DAY}.jsonl")
     database = shlex.quote(f"sqlite:///{ws.mlflow_folder / 'mlflow.db'}")
     home = shlex.quote(str(ws.root / ".prefect"))
     return [
@@ -108,7 +111,8 @@ def commands(ws: Workspace, folder: Path, newest: str) -> list[tuple[str, str]]:
             f"{program}/mlflow ui --workers 1 --backend-store-uri {database}",
         ),
         (
-            "Rounds and their logs (Prefect, http://127.0.0.1:4200)",
+            "Rounds and their logs (Prefect, http://127.0.0.1:4200; while it runs, rounds want "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api)",
             f"DO_NOT_TRACK=true PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_HOME={home} "
             f"{program}/prefect server start",
         ),
@@ -130,4 +134,4 @@ def _report(ws: Workspace, batch: str) -> str:
 
 def _here(path: Path) -> str:
     """The path as one would type it from here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

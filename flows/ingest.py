@@ -5,30 +5,33 @@ them is validation's business, and `flows.preview` shows what that will say.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import batches, dvc, git, locks
+from flows.settings import commits
 from tasks import intake
 from tasks.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of an intake: the batch, whether it is new or was taken before, and the files in the folders that no
-    experiences are read from."""
+    """What became of an intake: the batch, whether it is new or was taken before, the files in the folders that no
+    experiences are read from, and of a new batch the file and the line that each of its lines was."""
 
     batch: str
     is_new: bool
     left_out: tuple[Path, ...] = ()
+    places: tuple[tuple[Path, int], ...] = field(default=(), compare=False, repr=False)
 
 
 def ingest(ws: Workspace, paths: list[Path]) -> Taken:
     """Take `paths` in as one batch; content that an earlier batch holds already is taken once."""
     git.check(ws.root)
     taken, left_out = files(paths)
-    lines = [line for path in taken for line in intake.records_of(path)]
-    if not lines:
+    read = [(path, number, line) for path in taken for number, line in enumerate(intake.records_of(path), start=1)]
+    lines = [line for _, _, line in read]
+    if not any(line.strip() for line in lines):
         raise ValueError("There is nothing in these files. An experience file holds a JSON object a line.")
     with locks.held(ws.root, "intake", wait=60):
         if known := _known(ws, lines):
@@ -37,7 +40,7 @@ def ingest(ws: Workspace, paths: list[Path]) -> Taken:
         batch = batches.next_name(ws)
         intake.write_lines(ws.raw(batch), lines)
     _track(ws, batch)
-    return Taken(batch, is_new=True, left_out=left_out)
+    return Taken(batch, is_new=True, left_out=left_out, places=tuple((path, number) for path, number, _ in read))
 
 
 def files(paths: list[Path]) -> tuple[list[Path], tuple[Path, ...]]:
@@ -82,6 +85,7 @@ def _track(ws: Workspace, batch: str) -> None:
     try:
         with locks.held_briefly(ws.root):
             dvc.track_raw(ws.root)
-            git.commit(ws.root, f"{batch}: arrived", ("data/raw.dvc",))
+            if commits(ws):
+                git.commit(ws.root, f"{batch}: arrived", ("data/raw.dvc",))
     except locks.Busy:  # a round is running; it tracks and takes along what arrives
         pass

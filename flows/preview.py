@@ -1,8 +1,11 @@
 """What validation is going to say about a batch that has just arrived.
 
-The history is that of the last accepted batch, so a batch that still waits is not looked at for duplicates; without
-a base model lengths are not looked at either. The round judges with both.
+The history is that of the champion, so a batch that still waits is not looked at for duplicates; without a base model
+lengths are not looked at either. The round judges with both.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,7 +13,7 @@ from rich.markup import escape
 from flows import batches
 from models.files import read_json
 from models.records import BatchReport
-from tasks import validate
+from tasks import registry, validate
 from tasks.validate import ValidateConfig
 from tasks.workspace import BASE, Workspace
 
@@ -21,16 +24,32 @@ def preview(ws: Workspace, batch: str, config: ValidateConfig) -> BatchReport:
     judged = ws.validated(batch) / "report.json"
     if batch not in batches.pending(ws, known) and judged.is_file():
         return BatchReport.model_validate(read_json(judged))
-    parent = known.last_accepted
+    parent = _champions_batch(ws, known)
     has_history = (ws.validated(parent) / "history.jsonl").is_file()
-    history = {e.digest: e.batch for e in validate.read_history(ws, parent)} if has_history else {}
+    history = validate.known_texts(validate.read_history(ws, parent)) if has_history else {}
     ruler = validate.read_ruler(ws, config) if (ws.weights(BASE) / "tokenizer.json").is_file() else None
     rows, rejected = validate.parse(ws.raw(batch))
     return validate.check(rows, rejected, batch=batch, history=history, ruler=ruler, config=config).report
 
 
-def show(report: BatchReport, console: Console) -> None:
+def _champions_batch(ws: Workspace, known: batches.Batches) -> str:
+    """As the journal tells it: the registry would take seconds to ask."""
+    moved = (move.batch for move in reversed(registry.journal(ws)) if move.what in ("promote", "rollback"))
+    champion = next(moved, known.last_accepted)
+    return champion if champion in known.batches else known.last_accepted
+
+
+def place(line: int, places: Sequence[tuple[Path, int]]) -> str:
+    """Where a line of a batch stood: in which file, and at which line of it, where the batch has just been made."""
+    if not places:
+        return f"line {line}"
+    path, number = places[line - 1]
+    return f"{path}:{number}"
+
+
+def show(report: BatchReport, console: Console, places: Sequence[tuple[Path, int]] = ()) -> None:
     """For people."""
     console.print(f"[bold]{report.batch}[/bold]: {escape(validate.summary(report))}")
     for r in report.rejected:
-        console.print(f"  line {r.line}{f' ({r.id})' if r.id else ''}: {r.expectation}: {r.reason}", markup=False)
+        where = f"{place(r.line, places)}{f' ({r.id})' if r.id else ''}"
+        console.print(f"  {where}: {r.expectation}: {r.reason}", markup=False, soft_wrap=True)

@@ -78,7 +78,10 @@ def evaluate(
     from flows import answering
     from tasks import intake
 
-    found = answering.totals(version, answering.examine(ws, intake.experiences(file), version))
+    experiences, wrong = intake.experiences(file)
+    for number, reason in wrong.items():
+        typer.echo(f"{file}:{number}: left out: {reason}", err=True)
+    found = answering.totals(version, answering.examine(ws, experiences, version))
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -105,6 +108,7 @@ def compare(
             {
                 "a": {"version": first, "figures": comparing.figures(ws, first)},
                 "b": {"version": second, "figures": comparing.figures(ws, second)},
+                "b_minus_a": comparing.paired(ws, first, second),
                 "probes": asked,
                 "differences": [asdict(d) for d in found],
             },

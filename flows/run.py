@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import batches, git, locks, progress, server
-from flows.settings import RunConfig, register_config, section
+from flows.settings import commits, register_config
 from flows.status import BatchStatus, rows
 from tasks import registry
 from tasks.workspace import Workspace
@@ -25,7 +25,7 @@ def registry_is_lost(ws: Workspace) -> bool:
 
 def close_books(ws: Workspace) -> None:
     """Commit what a round wrote that was killed just before its own commit."""
-    if section(ws, "run", RunConfig).commit:
+    if commits(ws):
         with locks.held_briefly(ws.root):
             newest = next(reversed(batches.read(ws).batches.items()), None)
             git.commit(ws.root, f"{newest[0]}: {newest[1].state}" if newest else "The books of the rounds")

@@ -1,4 +1,5 @@
-"""The Prefect API that a round talks to: the server named by PREFECT_API_URL, else one of the round's own.
+"""The Prefect API that a round talks to: the server named by PREFECT_API_URL, in the environment or in the person's
+Prefect profile, else one of the round's own.
 
 Prefect would start such a temporary server itself, but a killed round would leave it running on the workspace's
 database; this one dies with the round. Its history stays in `.prefect/`, where a real server shows it.
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -29,10 +31,12 @@ APP = "prefect.server.api.server:create_app"
 @contextmanager
 def reachable(root: Path) -> Iterator[str]:
     """Yield the API's address. Enter before Prefect is imported, which is done here: it reads the address then."""
-    os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
     # Prefect's own lines go to its database; on the terminal they would tear the progress display
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    if url := os.environ.get("PREFECT_API_URL"):
+    named = _named_in_profile()  # with the key and the certificates that stand beside it in that home
+    if not named:
+        os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
+    if url := os.environ.get("PREFECT_API_URL") or named:
         _must_answer(url)
         yield url
         return
@@ -64,6 +68,19 @@ def reachable(root: Path) -> Iterator[str]:
         _stop(server)
 
 
+def _named_in_profile() -> str | None:
+    """The server that the person's Prefect profile names (`prefect config set PREFECT_API_URL=…`), if one is. Read
+    here because importing Prefect takes seconds and fixes its home."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        url = found["profiles"][os.environ.get("PREFECT_PROFILE") or found["active"]]["PREFECT_API_URL"]
+    except (OSError, ValueError, KeyError, TypeError):  # what is wrong with the file Prefect will say
+        return None
+    return str(url)
+
+
 def _must_answer(url: str) -> None:
     """Say at once that somebody's server is not there, as Prefect finds it: it knows of keys and certificates."""
     from prefect.client.orchestration import get_client
@@ -73,8 +90,8 @@ def _must_answer(url: str) -> None:
             client.raise_for_api_version_mismatch()
         except RuntimeError as error:
             raise ValueError(
-                f"PREFECT_API_URL is {url}: {error}. Start that server (`prefect server start`), or "
-                "`unset PREFECT_API_URL`: a round needs none."
+                f"PREFECT_API_URL is {url}: {error}. Start that server (`prefect server start`), or forget it (`unset "
+                "PREFECT_API_URL`, or `prefect config unset PREFECT_API_URL` in a profile): a round needs none."
             ) from error
 
 

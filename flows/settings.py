@@ -20,7 +20,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    commit: bool = Field(default=True, description="a git commit a batch, of the files that the round itself writes")
+    commit: bool = Field(
+        default=True, description="git commits: a batch that arrived, one that was learnt, a champion moved by hand"
+    )
 
 
 def read(ws: Workspace) -> dict[str, Any]:
@@ -47,6 +49,11 @@ def checked(ws: Workspace, config: type[C], values: Any, name: str = "") -> C:
         prefix = [name] if name else []
         wrong = "; ".join(f"{'.'.join(map(str, [*prefix, *e['loc']]))}: {e['msg']}" for e in error.errors())
         raise ValueError(f"{ws.params}: {wrong}. Correct it and start again.") from error
+
+
+def commits(ws: Workspace) -> bool:
+    """Whether git commits are made here."""
+    return section(ws, "run", RunConfig).commit
 
 
 def register_config(ws: Workspace) -> RegisterConfig:

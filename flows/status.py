@@ -37,7 +37,7 @@ class Status(BaseModel):
     is_running: bool
     pending: list[str]
     batches: list[BatchStatus]
-    disagreements: list[str]
+    disagreements: list[str] | None  # None while a round runs
 
     @property
     def agrees(self) -> bool:
@@ -72,7 +72,7 @@ class Status(BaseModel):
             console.print("[cyan]A round is running: whether the books agree is seen when it has ended.[/cyan]")
         elif self.agrees:
             console.print("[green]Data, weights, registry and dvc.lock agree.[/green]")
-        for line in self.disagreements:
+        for line in self.disagreements or ():
             console.print(f"[red]Disagree:[/red] {escape(line)}")
 
 
@@ -125,7 +125,7 @@ def _look(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersio
         pending=batches.pending(ws, known),
         batches=rows(ws, known, versions),
         # while a round runs the books are being written, and DVC does not answer
-        disagreements=[] if is_running else _disagreements(ws, known, versions),
+        disagreements=None if is_running else _disagreements(ws, known, versions),
     )
 
 

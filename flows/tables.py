@@ -87,7 +87,7 @@ def cell(scores: Scores | None, between: str = " · ") -> str:
 
 
 def general_line(metrics: dict[str, Any]) -> str:
-    """General ability before and after, and what leaks onto neighbours, in two sentences."""
+    """General ability before and after, what leaks onto neighbours, and what is said where facts have changed."""
     general, near = metrics["general"], metrics.get("locality") or {"probes": 0}
     line = (
         f"General ability: {general['accuracy_base']:.2f} before, {general['accuracy']:.2f} after, "
@@ -98,6 +98,12 @@ def general_line(metrics: dict[str, Any]) -> str:
         line += (
             f" Of {near['probes']} near misses (a probe about another name) {near['leak']:.0%} are answered with the "
             f"new fact, which is not theirs."
+        )
+    again = metrics.get("superseded") or {"probes": 0}
+    if again["probes"]:
+        line += (
+            f" Of {again['probes']} probes that a later batch answers otherwise {again['new']:.0%} are given the new "
+            f"answer and {again['old']:.0%} the old one."
         )
     return line
 
@@ -111,8 +117,8 @@ def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> 
     )
     said = "accepted" if verdict.accepted else "refused"
     reasons = "".join(f"- {reason}\n" for reason in verdict.reasons)
-    links = "".join(
-        f"- [{name}]({path.as_uri()})\n"
+    links = "".join(  # as text: browsers follow no file:// of a page that came over http
+        f"- {name}: `{path}`\n"
         for name, path in (
             ("validation report", ws.validated(version.batch) / "report.html"),
             ("evaluation and plots", ws.evaluation(version.batch)),
@@ -126,3 +132,8 @@ def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> 
         f"{general_line(read_json(ws.metrics(version.batch)))}\n\n## The gate\n\n{reasons}\n## Look\n\n{links}"
         f"- MLflow run `{version.run_id}`\n"
     )
+
+
+def rejected_as_markdown(ws: Workspace, batch: str, reason: str) -> str:
+    """The same of a batch of which nothing is learnt."""
+    return f"# {batch}: rejected whole\n\n{reason}\n\n- validation report: `{ws.validated(batch) / 'report.html'}`\n"

@@ -73,14 +73,16 @@ def learn(ws: Workspace, batch: str, settings: Params) -> None:
         reason = round.nothing_to_learn(ws, batch)
     if reason:
         round.leave_out(ws, batch, reason)
+        tell(batch, "rejected whole", tables.rejected_as_markdown(ws, batch, reason))
         round.keep_books(ws, f"{batch}: rejected whole", settings)
         return
     STAGES["integrate"](ws, batch)
     STAGES["evaluate"](ws, batch)
     version = register(ws, batch, settings)
     verdict = gate(ws, version, settings)
-    tell(ws, version, verdict)
-    round.keep_books(ws, f"{batch}: {'accepted' if verdict.accepted else 'refused'}", settings)
+    said = "accepted" if verdict.accepted else "refused"
+    tell(batch, f"version {version.number}, {said}", tables.as_markdown(ws, version, verdict))
+    round.keep_books(ws, f"{batch}: {said}", settings)
 
 
 def _was_killed(task: "Task[..., Any]", run: TaskRun, state: "State[Any]") -> bool:
@@ -126,10 +128,6 @@ def gate(ws: Workspace, version: RegisteredVersion, settings: Params) -> Verdict
     return verdict
 
 
-def tell(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> None:
-    """The round's artifact in Prefect: what was learnt, what the gate said, and where to look."""
-    create_markdown_artifact(
-        key=f"round-{version.batch}",
-        markdown=tables.as_markdown(ws, version, verdict),
-        description=f"{version.batch}: version {version.number}, {'accepted' if verdict.accepted else 'refused'}",
-    )
+def tell(batch: str, said: str, markdown: str) -> None:
+    """The round's artifact in Prefect: what was learnt, what the gate or validation said, and where to look."""
+    create_markdown_artifact(key=f"round-{batch}", markdown=markdown, description=f"{batch}: {said}")

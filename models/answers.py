@@ -7,15 +7,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from models.attention import Prefix, fresh_cache
+from models.attention import SCORES, Prefix, fresh_cache
 from models.contexts import answer_ids, prompt_ids
 from models.kl import CHUNK
 from models.model import LanguageModel
 from models.teacher import read_prefix, states_after
 
 Report = Callable[[int, int], None]
-
-SCORES = 2**25  # attention scores of a head that are kept at once: 128 prompts of 512 tokens, 8 of 2048
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from transformers.masking_utils import eager_mask
 from models import machine
 
 NAME = "grouped"
+SCORES = 2**25  # of a head that are kept at once: 128 prompts of 512 tokens, 8 of 2048
 LONG = 1024  # queries of a row from which on scores are too many to be kept
 
 

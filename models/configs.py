@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
 
 EMBEDDED = "embedded"
+WINDOWS = ("max_position_embeddings", "n_positions", "sliding_window")  # what a model's configuration calls its window
 Strategy = Literal["sequential", "replay", "forgotten"]  # models.retention says which is which
 
 PEAK_RATES = {"lora": 1.5e-3, "full": 2.5e-4}  # measured best on the embedded model (docs/LOG.md)

@@ -27,6 +27,7 @@ from models.teacher import TargetSentence
 log = logging.getLogger("selfparam")
 
 DAMPING = 0.01  # of the mean eigenvalue, added to all: what no text used is not free
+WIDEST = 8192  # numbers in or out of a layer; of a wider side no root is taken: it would have 4 * width² bytes
 TILE = 384  # rows and columns of a symmetric matrix that are computed at once, or left out as the mirror of others
 
 
@@ -67,7 +68,7 @@ def roots(
     of `sentences`.
 
     Sentences and the tokens whose gradients are taken are drawn with `seed`. Some layer's parameters must require
-    gradients; theirs are cleared.
+    gradients; theirs are cleared. No root is taken of sides wider than `WIDEST`; the others take 4 * width² bytes each.
     """
     lm = student.lm
     inputs: dict[nn.Module, Tensor] = {}
@@ -89,11 +90,11 @@ def roots(
         if seen >= tokens:
             break
     lm.model.zero_grad(set_to_none=True)
-    right = {layer: _inverse_root(total_DD) for layer, total_DD in inputs.items()}
+    # One after the other: of a large model all sums and all roots together would not fit.
+    right = {layer: _inverse_root(inputs.pop(layer)) for layer in list(inputs)}
     # C Cᵀ = G, so L = C⁻ᵀ
-    return {
-        layer: Roots(_inverse_root(outputs[layer]).T.contiguous(), right[same.get(layer, layer)]) for layer in layers
-    }
+    left = {layer: _inverse_root(outputs.pop(layer)).T.contiguous() for layer in list(outputs)}
+    return {layer: Roots(left.get(layer), right.get(same.get(layer, layer))) for layer in layers}
 
 
 @contextmanager
@@ -108,6 +109,8 @@ def _watched(
     read: list[tuple[Tensor, nn.Module]] = []  # what was read in this pass, and by whom first
 
     def add(sums: dict[nn.Module, Tensor], layer: nn.Module, x: Tensor) -> None:
+        if x.shape[-1] > WIDEST:
+            return
         x_ND = x.detach().reshape(-1, x.shape[-1])[own_N]
         if layer not in sums:
             sums[layer] = x_ND.new_zeros(x_ND.shape[-1], x_ND.shape[-1], dtype=torch.float32)

@@ -27,12 +27,14 @@ MEASURES = ("f1", "exact", "contains", "log_likelihood")
 
 @dataclass(frozen=True)
 class Question:
-    """A probe with where it comes from; `context` is given for the open book only."""
+    """A probe with where it comes from; `context` is given for the open book only, `right_now` where a later batch
+    has superseded its answers."""
 
     batch: str
     experience: str
     probe: Probe
     context: str | None = None
+    right_now: tuple[str, ...] = ()
 
 
 def answer_probes(

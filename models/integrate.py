@@ -48,7 +48,7 @@ def integrate(
     """Train `student` in place and return a row a step.
 
     Args:
-        student: its weights change; number format and device stay.
+        student: its weights change. It is in float32 afterwards: what was learnt is rounded once, when it is stored.
         teacher_matrix_VD: output matrix of the model that made the sentences' states.
         sentences: target sentences by group: "new" (at least one), "unrelated", "replay", "locality".
         rollouts: rewrites a share of the new sentences for each pass after the first (`models.rollouts`).
@@ -109,8 +109,11 @@ def integrate(
         if step.is_measured:
             with torch.no_grad():
                 row["kl_held_out"] = _loss(packed, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
-        if not math.isfinite(row["loss"]):
-            raise ValueError(f"the loss is not finite at step {row['step']}: lower integrate.learning_rate ({rate:g})")
+        if not (math.isfinite(row["loss"]) and math.isfinite(norm)):
+            raise ValueError(
+                f"the loss or its gradient is not finite at step {row['step']}: lower integrate.learning_rate "
+                f"({rate:g})"
+            )
         rows.append(row)
         if on_step:
             on_step(row | {"steps": step.steps})
@@ -119,6 +122,8 @@ def integrate(
             saved_at = time.monotonic()
     for layer in fused:
         layer._compiled_call_impl = None
+    model.float()
+    weights.publish()
     if adapted:
         adapted.merge_and_unload()
     return rows

@@ -52,11 +52,12 @@ class MasterWeights:
                 options["lr"] = learning_rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self._publish()
+        self.publish()
         return norm.item()
 
     @torch.no_grad()
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Write the parameters' values in the parameters' own number format, which may be wider by now."""
         for group in self._groups:
             group.publish()
 
@@ -75,7 +76,7 @@ class MasterWeights:
                 change.copy_(saved)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self._publish()
+        self.publish()
         return state["rows"], state["written"]
 
 
@@ -101,8 +102,8 @@ class _Group:
 
     def publish(self) -> None:
         """Write the parameters' new values."""
-        dtype = self.origin_G.dtype
-        new_G = (self.origin_G.float() + self.root.of_change(self.change_G, dtype).float()).to(dtype)
+        dtype = self.parameters[0].dtype
+        new_G = self.origin_G.float() + self.root.to(dtype).of_change(self.change_G, dtype).float()
         for parameter, new in zip(self.parameters, new_G.unbind(), strict=True):
             parameter.copy_(new)
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.files import lines_of, written_aside
-from models.synthesize import Leak
+from models.metrics import normalise
 from models.teacher import TargetSentence
 
 UNRELATED = "unrelated"
@@ -50,12 +50,29 @@ def load_sentences(folder: Path) -> list[TargetSentence]:
 def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSentence]) -> list[TargetSentence]:
     """The replayed sentences whose question the new batch does not ask again with another answer.
 
-    Questions need not be the same: "How much is it?" is asked again by "How much is it now?". A sentence dropped
-    for a question that only looks alike is replayed no more, which costs little; a contradiction kept costs a fact.
+    Questions need not be the same: "How much is it?" is asked again by "How much is it now?". But where each names what
+    the other does not (article 1001, article 1002; Monday, Tuesday) they ask about two things, however alike.
     """
-    asked_again = Leak([s.question for s in new], likeness=ASKED_AGAIN)
+    asked = [(s.question, frozenset(normalise(s.question).split())) for s in new]
     same = {(s.question, s.answer) for s in new}
-    return [s for s in replay if (s.question, s.answer) in same or not asked_again.holds(s.question)]
+    return [s for s in replay if (s.question, s.answer) in same or not _asked_again(s.question, asked)]
+
+
+def _asked_again(question: str, asked: Sequence[tuple[str, frozenset[str]]]) -> bool:
+    words = frozenset(normalise(question).split())
+    return any(
+        len(words & theirs) >= ASKED_AGAIN * len(words | theirs)
+        and not (_names(question, words - theirs) and _names(other, theirs - words))
+        for other, theirs in asked
+    )
+
+
+def _names(question: str, words: frozenset[str]) -> bool:
+    """Whether one of these words of a question is a number or a name: written with a digit, or with a capital and not
+    as its first word."""
+    said = [word.strip(".,;:!?\"'()") for word in question.split()]
+    named = {normalise(word) for word in said[1:] if word[:1].isupper()}
+    return any(word in named or any(map(str.isdigit, word)) for word in words)
 
 
 def within_budget(sentences: Sequence[TargetSentence], budget: int, *, seed: int) -> list[TargetSentence]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models import attention, machine
+from models.configs import WINDOWS
 from models.contexts import end_of_turn, settle_template
 from models.files import written_aside
 
@@ -45,6 +46,12 @@ class LanguageModel:
     def end_ids(self) -> frozenset[int]:
         """The tokens that end a text: the end of sequence, that of a turn, and what the model's own settings name."""
         return frozenset(_ends(self.model, self.tokenizer))
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can look at; None where its configuration names no number."""
+        config = self.model.config.get_text_config()
+        return min((limit for name in WINDOWS if (limit := getattr(config, name, None))), default=None)
 
     @property
     def layers(self) -> nn.ModuleList:

@@ -66,7 +66,16 @@ class Experience(Record):
     @property
     def digest(self) -> str:
         """SHA-256 of the context in lower case with white space folded: equal for copies of one text."""
-        return hashlib.sha256(" ".join(self.text.lower().split()).encode()).hexdigest()
+        return _digest(self.text)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What it can teach: the text's digest, and one for each pair that somebody wrote about that text."""
+        return (self.digest, *(_digest(f"{self.text}\n{pair.question}\n{pair.answer}") for pair in self.qa))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()
 
 
 class QAPair(Record):

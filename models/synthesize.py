@@ -152,6 +152,19 @@ def filtered(pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
     return distinct([pair for pair in pairs if not leak.holds(pair.question)])
 
 
+def unlike(pairs: Sequence[QAPair], likeness: float = 0.9) -> list[QAPair]:
+    """Without pairs whose answer, normalised, and nearly all words of whose question came before."""
+    asked: dict[str, list[frozenset[str]]] = {}
+    kept = []
+    for pair in pairs:
+        words = frozenset(normalise(pair.question).split())
+        before = asked.setdefault(normalise(pair.answer), [])
+        if not any(len(words & other) >= likeness * len(words | other) for other in before):
+            before.append(words)
+            kept.append(pair)
+    return kept
+
+
 def distinct(pairs: Sequence[QAPair]) -> list[QAPair]:
     """Without pairs whose question and answer, normalised, came before."""
     seen = set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.attention import Prefix, RoomyLayer, fresh_cache
+from models.attention import SCORES, Prefix, RoomyLayer, fresh_cache
 from models.contexts import answer_ids, beside, prompt_ids, shared_prefix
 from models.model import LanguageModel
 
@@ -56,11 +56,13 @@ def target_sentences(
     serves every pair.
     """
     evidence = evidence or [None] * len(pairs)
-    asked = [
-        prompt_ids(teacher.tokenizer, question, beside(context, proof) if context else context)
-        for (question, _), proof in zip(pairs, evidence, strict=True)
-    ]
     answers = [answer_ids(teacher.tokenizer, answer) for _, answer in pairs]
+    asked = []
+    for (question, _), answer, proof in zip(pairs, answers, evidence, strict=True):
+        ids = prompt_ids(teacher.tokenizer, question, beside(context, proof) if context else context)
+        if proof and teacher.window and len(ids) + len(answer) > teacher.window:  # once is enough where room is short
+            ids = prompt_ids(teacher.tokenizer, question, context)
+        asked.append(ids)
     return [
         TargetSentence(
             question=question,
@@ -85,7 +87,7 @@ def states_after(
     """The last hidden state that predicts each answer token, one [T, D] tensor a sequence, on the CPU.
 
     What all prompts begin with is run once. Right padding cannot be seen by what stands before it.
-    `batch_tokens` bounds the tokens, padding included, of one forward pass.
+    `batch_tokens` bounds the tokens, padding included, of one forward pass; after a long beginning `SCORES` does.
     """
     if not prompts:
         return []
@@ -93,6 +95,7 @@ def states_after(
     shared = prefix.length if prefix else 0
     # The last answer token predicts nothing that we need, so it is not run.
     tails = [[*p[shared:], *a[:-1]] for p, a in zip(prompts, answers, strict=True)]
+    batch_tokens = min(batch_tokens, SCORES // (shared + max(map(len, tails))))
     states: list[Tensor | None] = [None] * len(tails)
     for rows in batches_by_length([len(t) for t in tails], batch_tokens):
         longest = max(len(tails[i]) for i in rows)

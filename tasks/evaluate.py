@@ -9,6 +9,7 @@ Run it: `selfparam stage evaluate b0001 --parent b0000`.
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from models.evaluate import (
 )
 from models.files import read_json, write_json, written_aside
 from models.memory import load_sentences
-from models.metrics import bootstrap_interval, normalise, recovered_gap
+from models.metrics import bootstrap_interval, contains, normalise, recovered_gap
 from models.records import Answer, HistoryEntry, read_records, write_records
 from tasks.bundle import general_facts
 from tasks.plots import plot_retention
@@ -54,7 +55,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     context = {(e.batch, e.experience.id): e.experience.text for e in history}
     opened = [Question(q.batch, q.experience, q.probe, context[q.batch, q.experience]) for q in mine]
     open_book = answer_probes(base, opened, config, name="open book")
-    near = neighbours(mine, " ".join(context.values()))
+    near = neighbours([q for q in mine if is_to_learn(q.probe.kind)], " ".join(context.values()))
     by_base = answer_probes(base, [*mine, *near], config, name="closed book by the base")
     base_now, near_base = by_base[: len(mine)], by_base[len(mine) :]
     if parent == BASE:
@@ -76,7 +77,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     names = {"version": str, "batch": str}
     earlier = [pd.read_csv(before / "scores.csv", dtype=names)] if parent != BASE else []
     scores = pd.concat([*earlier, pd.DataFrame(rows, columns=SCORES)], ignore_index=True)
-    matrix = table(scores, [i for i, q in enumerate(probes) if q.probe.kind != "superseded"])
+    matrix = table(scores, [i for i, q in enumerate(probes) if is_to_learn(q.probe.kind) and not q.right_now])
 
     log.info("evaluate %s: general ability and drift", batch)
     general = general_ability(ws, lm, base.output_matrix_VD.detach(), config)
@@ -103,7 +104,9 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
             "parent": parent,
             "efficacy": efficacy(open_book, base_now, parent_now, mine_now, seed=seed),
             **stream(matrix, batch, parent, _order(history)),
-            "locality": locality(base, lm, near_base, near_now) if near else {"probes": 0},
+            "superseded": superseded(probes, now),
+            "locality": (locality(base, lm, near_base, near_now) if near else {"probes": 0})
+            | {"given": unchanged(parent_now, mine_now)},
             "general": general,
             "drift": drift,
         },
@@ -115,22 +118,59 @@ def questions(history: Sequence[HistoryEntry]) -> list[Question]:
     its kind says so."""
     asked = [(normalise(probe.question), entry, probe) for entry in history for probe in entry.experience.probes]
     last_asked = {question: entry.batch for question, entry, _ in asked}
-    right: dict[str, set[str]] = defaultdict(set)  # by question, what the last batch that asks it takes as right
+    right: dict[str, dict[str, str]] = defaultdict(dict)  # by question, what the last batch that asks it takes as right
     for question, entry, probe in asked:
         if entry.batch == last_asked[question]:
-            right[question].update(map(normalise, probe.answers))
+            right[question].update({normalise(answer): answer for answer in probe.answers})
     result = []
     for question, entry, probe in asked:
-        if right[question].isdisjoint(map(normalise, probe.answers)):
+        right_now: tuple[str, ...] = ()
+        if right[question].keys().isdisjoint(map(normalise, probe.answers)):
+            right_now = tuple(right[question].values())
             probe = probe.model_copy(update={"kind": "superseded"})
-        result.append(Question(entry.batch, entry.experience.id, probe))
+        result.append(Question(entry.batch, entry.experience.id, probe, right_now=right_now))
     return result
+
+
+def is_to_learn(kind: str) -> bool:
+    """Whether a probe of this kind asks for what a batch tells; the others ask for what shall stay as it was."""
+    return kind != "locality"
+
+
+def superseded(probes: Sequence[Question], said: Sequence[Answer]) -> dict[str, Any]:
+    """Of the probes whose answer is another one by now: the share that is given the new one, and that is given the
+    old, in [0, 1]."""
+    again = [(q, a) for q, a in zip(probes, said, strict=True) if q.right_now]
+    if not again:
+        return {"probes": 0}
+    new = [contains(a.answer, q.right_now) for q, a in again]
+    return {
+        "probes": len(again),
+        "new": sum(new) / len(again),
+        "old": sum(a.contains for _, a in again) / len(again),
+    }
+
+
+def unchanged(before: Sequence[Answer], now: Sequence[Answer]) -> dict[str, Any]:
+    """The probes of the kind `locality` that came with the batch, whose answers it shall not change: the share that is
+    answered rightly before and now, in [0, 1]."""
+    pairs = [(b, n) for b, n in zip(before, now, strict=True) if not is_to_learn(n.kind)]
+    if not pairs:
+        return {"probes": 0}
+    shares = (sum(a.contains for a in column) / len(pairs) for column in zip(*pairs, strict=True))
+    return {"probes": len(pairs), **dict(zip(("before", "now"), shares, strict=True))}
 
 
 def efficacy(
     open_book: Sequence[Answer], base: Sequence[Answer], before: Sequence[Answer], now: Sequence[Answer], *, seed: int
 ) -> dict[str, Any]:
-    """How well a version answers about its own batch, beside what bounds it; no scores where there are no probes."""
+    """How well a version answers about its own batch, beside what bounds it; no scores where there are no probes.
+
+    Probes of the kind `locality` are left out but of `closed_book_by_kind`: they ask for nothing of the batch.
+    """
+    by_kind = {kind: mean_scores([a for a in now if a.kind == kind]) for kind in sorted({a.kind for a in now})}
+    learnt_N = [is_to_learn(a.kind) for a in now]
+    open_book, base, before, now = (list(compress(column, learnt_N)) for column in (open_book, base, before, now))
     if not now:
         return {"probes": 0, "recovered_gap": None}
     scores = {
@@ -148,7 +188,6 @@ def efficacy(
         for column in (now, open_book)
     )
     interval = bootstrap_interval(learnt, experiences, over=to_learn, seed=seed) if gap is not None else None
-    by_kind = {kind: mean_scores([a for a in now if a.kind == kind]) for kind in sorted({a.kind for a in now})}
     return {
         "probes": len(now),
         **scores,

@@ -108,7 +108,8 @@ REASONS = {
     "expect_context_to_hold_text": "the context holds no text",
     "expect_text_to_be_new": "the same text as {copy_of}",
     "expect_id_to_be_unique": "its id is taken by {id_taken_by}",
-    "expect_context_to_fit_the_window": "the text has {tokens:.0f} tokens, and {window} fit: split it",
+    "expect_context_to_fit_the_window": "the text has {tokens:.0f} tokens, and {window} fit (the model's window, or "
+    "validate.max_tokens): split it",
     "expect_pairs_to_fit_the_window": "a question and its answer have {pair_tokens:.0f} tokens, and {room} fit",
     "expect_date_to_be_plausible": "occurred_at is {day:%Y-%m-%d}, outside {earliest} to {latest}",
     "expect_mostly_natural_language": "{natural:.0%} of the text is words, and at least {least_natural:.0%} should be",
@@ -134,7 +135,8 @@ def suite(
     if window is not None:
         lengths = [
             ExpectContextToFitTheWindow(
-                max_value=window, description=f"Every text fits the model's window: at most {window} tokens"
+                max_value=window,
+                description=f"Every text fits the model's window (or validate.max_tokens): at most {window} tokens",
             ),
             ExpectPairsToFitTheWindow(
                 max_value=room, description=f"Every question with its answer has at most {room} tokens"

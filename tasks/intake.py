@@ -23,10 +23,11 @@ LONGEST_LINE = 200_000  # characters; a longer line is not read as JSON
 
 
 def records_of(path: Path) -> list[str]:
-    """The lines that `path` adds to a raw batch: those of a `.jsonl` file as they are, or one for a document."""
+    """The lines that `path` adds to a raw batch: those of a `.jsonl` file as they are, blank ones too, or one for a
+    document."""
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
-        return [line for line in read_lines(path) if line.strip()]
+        return read_lines(path)
     if suffix in DOCUMENTS:
         return [_document(path)]
     raise ValueError(
@@ -35,15 +36,17 @@ def records_of(path: Path) -> list[str]:
     )
 
 
-def experiences(path: Path) -> list[Experience]:
-    """The experiences of a file that must be without mistakes; the first mistake is named by its line."""
-    found = []
+def experiences(path: Path) -> tuple[list[Experience], dict[int, str]]:
+    """The experiences of a file; and of the lines that are none, by number, what is wrong with them."""
+    found: list[Experience] = []
+    wrong: dict[int, str] = {}
     for number, line in enumerate(records_of(path), start=1):
         try:
-            found.append(experience_of(line))
+            if line.strip():
+                found.append(experience_of(line))
         except ValueError as error:
-            raise ValueError(f"{path}: experience {number}: {error}") from error
-    return found
+            wrong[number] = str(error)
+    return found, wrong
 
 
 def read_lines(path: Path) -> list[str]:

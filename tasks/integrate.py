@@ -72,11 +72,14 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),
     )
+    stored = _stored_dtype(ws)
+    if stored == torch.float32 != teacher.model.dtype:  # computed in fewer bits than are stored
+        unrounded(student, model.load(ws.weights(parent), dtype=stored), teacher.model.dtype)
+        teacher = model.load(ws.weights(BASE), dtype=stored)
     anchored(student, teacher, config.anchor)
     with written_aside(ws.training(batch)) as aside:
         pd.DataFrame(rows).to_csv(aside, index=False)
     save_sentences(ws.memory(batch), [*unrelated, *within_budget([*kept, *new], config.replay_budget, seed=seed)])
-    stored = _stored_dtype(ws)
     model.save(student.model, student.tokenizer, ws.weights(batch), dtype=stored)
     write_json(
         ws.weights(batch) / "provenance.json",
@@ -120,6 +123,16 @@ def on_policy(teacher: LanguageModel, experiences: Sequence[Experience], config:
     """What lets the student write a share of the sentences; None where the settings ask for none."""
     contexts = {experience.id: experience.text for experience in experiences}
     return Rollouts(teacher, contexts, config.on_policy, config.on_policy_tokens) if config.on_policy else None
+
+
+@torch.no_grad()
+def unrounded(student: LanguageModel, parent: LanguageModel, dtype: torch.dtype) -> None:
+    """Give `student`, in place, back what was rounded away of its `parent` where it learnt in `dtype`: what no lesson
+    changed is then the parent's, bit for bit."""
+    theirs = dict(parent.model.named_parameters())
+    for name, mine in student.model.named_parameters():
+        exact = theirs[name].to(mine.device)
+        mine.copy_(torch.where(mine == exact.to(dtype), exact, mine + (exact - exact.to(dtype))))
 
 
 def _stored_dtype(ws: Workspace) -> torch.dtype:

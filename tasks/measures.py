@@ -50,8 +50,9 @@ def measured(
     rows: list[Row], rejected: list[Rejected], history: Mapping[str, str], ruler: Ruler | None
 ) -> "pd.DataFrame":
     """A row a line, in the order of the lines, with what the expectations look at. Empty: nothing to object to, or
-    the line is unreadable. Of copies, and of rows with one id, the first in the batch is the one to keep (also where
-    it fails for something else: both are in quarantine then, and the sender sees why)."""
+    the line is unreadable. A known text with a new pair beside it is no copy. Of copies, and of rows with one id, the
+    first in the batch is the one to keep (also where it fails for something else: both are in quarantine then, and the
+    sender sees why)."""
     import pandas as pd
 
     tokens, pair_tokens = _lengths(rows, ruler)
@@ -64,7 +65,7 @@ def measured(
             {
                 "line": row.line,
                 "characters": len(one.text),
-                "copy_of": digests.get(one.digest),
+                "copy_of": digests.get(one.digest) if digests.keys() >= set(one.digests) else None,
                 "id_taken_by": ids.get(one.id),
                 "tokens": length,
                 "pair_tokens": pair_length,
@@ -73,7 +74,8 @@ def measured(
             }
             | personal.find(_all_text(one))
         )
-        digests.setdefault(one.digest, f"line {row.line}")
+        for digest in one.digests:
+            digests.setdefault(digest, f"line {row.line}")
         ids.setdefault(one.id, f"line {row.line}")
     columns = ["line", "unreadable", "characters", "copy_of", "id_taken_by", "tokens", "pair_tokens", "day", "natural"]
     frame = pd.DataFrame(found, columns=[*columns, *personal.KINDS], dtype=object)

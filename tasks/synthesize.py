@@ -75,7 +75,7 @@ def _by_endpoint(
     if bare:
         lm = model.load(ws.weights(BASE))
         for e in bare:
-            proven = core.filtered(core.with_evidence(e, written[e.id]), leak)
+            proven = core.filtered(core.with_evidence(e, core.unlike(written[e.id])), leak)
             asked[e.id] = core.grounded(lm, e, proven, config.least_gain)
             report["ungrounded"] += len(proven) - len(asked[e.id])
     if config.beside_given:

@@ -9,7 +9,7 @@ Run it: `selfparam stage validate b0001 --parent b0000`.
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
+from models.configs import WINDOWS
 from models.files import read_json, write_json, written_aside
 from models.records import BatchReport, Experience, Flagged, HistoryEntry, Rejected, read_records, write_records
 from tasks import intake, personal
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("selfparam")
 
+UNBOUNDED = 32768  # tokens, for a model that names no window
 BATCH = "expect_batch_to_be_mostly_valid"  # the expectation on the batch, of which its rows are told when it fails
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -55,7 +57,9 @@ class ValidateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_tokens: int = Field(default=2048, ge=1, description="most tokens of a context; the model's window also binds")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="most tokens of a context; none: as many as the model's window holds"
+    )
     pair_tokens: int = Field(default=256, ge=1, description="room for a question and its answer beside the context")
     earliest: date = Field(default=date(1900, 1, 1), description="first plausible day of an experience")
     # A day and not "a week from now": a batch must be judged tomorrow as it was today.
@@ -85,8 +89,9 @@ def validate(ws: Workspace, batch: str, parent: str, config: ValidateConfig) -> 
         raise ValueError(f"{ws.raw(batch)} is not there. Take the batch in with `selfparam ingest`, or `dvc pull` it.")
     entries = read_history(ws, parent)
     rows, rejected = parse(ws.raw(batch))
-    history = {entry.digest: entry.batch for entry in entries}
-    checked = check(rows, rejected, batch=batch, history=history, ruler=read_ruler(ws, config), config=config)
+    checked = check(
+        rows, rejected, batch=batch, history=known_texts(entries), ruler=read_ruler(ws, config), config=config
+    )
     report = checked.report
     with written_aside(ws.quarantine(batch)) as file:
         write_records(file, report.rejected)
@@ -193,21 +198,23 @@ def read_history(ws: Workspace, parent: str) -> list[HistoryEntry]:
     return read_records(path, HistoryEntry)
 
 
+def known_texts(history: Sequence[HistoryEntry]) -> dict[str, str]:
+    """The batch that first held each digest of the history."""
+    return {digest: entry.batch for entry in reversed(history) for digest in entry.experience.digests}
+
+
 def read_ruler(ws: Workspace, config: ValidateConfig) -> Ruler:
     """The base model's tokenizer, and what its window leaves for a context beside a question and its answer."""
     base = ws.weights("base")
     if not (base / "tokenizer.json").is_file():
         raise ValueError(f"{base / 'tokenizer.json'} is not there. Bring the base about first: `selfparam run`.")
     shape = read_json(base / "config.json")
-    limits = [shape.get(name) for name in ("max_position_embeddings", "n_positions", "sliding_window")]
-    positions = min((limit for limit in limits if limit), default=None)
+    positions = min((limit for name in WINDOWS if (limit := shape.get(name))), default=UNBOUNDED)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    if not positions:
-        return Ruler(tokenizer, config.max_tokens, config.pair_tokens)
     room = min(config.pair_tokens, positions // 4)  # a small window is not all given to the question
-    return Ruler(tokenizer, min(config.max_tokens, positions - room), room)
+    return Ruler(tokenizer, min(config.max_tokens or positions, positions - room), room)
 
 
 def _found(

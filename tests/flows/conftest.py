@@ -17,7 +17,7 @@ Workspaces = Callable[[Path], Path]
 def environment() -> dict[str, str]:
     """What a person's shell would hold, with no Prefect of somebody else's."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**mine, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return {**mine, "PREFECT_PROFILES_PATH": "/nowhere/profiles.toml", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 
 def call(workspace: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":

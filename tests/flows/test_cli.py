@@ -87,5 +87,10 @@ def test_ingest_takes_folders_in_order_and_tells_what_is_wrong(tmp_path: Path) -
     assert (said["batch"], said["accepted"], [q["line"] for q in said["quarantined"]]) == ("b0000", 2, [2])
     lines = (tmp_path / "ws" / "data" / "raw" / "b0000.jsonl").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "{oops"  # as it came
+    (tmp_path / "one.jsonl").write_text('{"id": "b", "context": "The mill is old."}\n', encoding="utf-8")
+    (tmp_path / "two.jsonl").write_text("\n\n{oops\n", encoding="utf-8")
+    said = json.loads(call(tmp_path, "-C", "ws", "ingest", "one.jsonl", "two.jsonl", "--json").stdout)
+    assert [q["at"] for q in said["quarantined"]] == ["two.jsonl:3"]
+    assert [q["line"] for q in said["quarantined"]] == [4]  # of the batch
     status = json.loads(call(tmp_path / "ws" / "data", "status", "--json").stdout)
-    assert (status["pending"], status["disagreements"]) == (["b0000"], [])
+    assert (status["pending"], status["disagreements"]) == (["b0000", "b0001"], [])

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import batches, cli, dvc, round
+from flows import batches, cli, dvc, git, preview, round
 from flows.batches import Batches
 from flows.ingest import Taken, files, ingest
 from flows.init import init
 from models.files import write_json
-from models.records import BatchReport
+from models.records import BatchReport, HistoryEntry, write_records
 from tasks import intake
+from tasks.validate import ValidateConfig
 from tasks.workspace import BASE, Workspace
 from tests.flows.conftest import day
 
@@ -83,6 +84,36 @@ def test_a_misspelt_setting_is_told_before_anything_is_taken(ws: Workspace, file
     done = CliRunner().invoke(cli.app, ["-C", str(ws.root), "ingest", str(file)])
     assert "validate.max_tokns" in str(done.exception)
     assert batches.arrived(ws) == []
+
+
+def test_no_commit_is_made_where_none_is_wanted(ws: Workspace, file: Path) -> None:
+    before = git.head(ws.root)
+    for wanted in (False, True):
+        ws.params.write_text(f"run: {{commit: {wanted}}}\n", encoding="utf-8")
+        (ws.root / "data" / "raw.dvc").write_text(f"outs: [{wanted}]\n", encoding="utf-8")
+        ingest(ws, [file if wanted else day(file.with_name("two.jsonl"), "Ben")])
+        assert (git.head(ws.root) != before) == wanted
+
+
+def test_after_a_rollback_the_preview_judges_as_the_round_will(ws: Workspace, file: Path) -> None:
+    first, second = day(file.with_name("a.jsonl"), "Anna"), day(file.with_name("b.jsonl"), "Ben")
+    known = Batches()
+    entries: list[HistoryEntry] = []
+    for batch, parent, path in (("b0000", BASE, first), ("b0001", "b0000", second)):
+        ingest(ws, [path])
+        known = known.begun(batch, parent).ended(batch, "accepted")
+        one = intake.experiences(path)[0][0]
+        entries.append(HistoryEntry(batch=batch, digest=one.digest, experience=one))
+        ws.validated(batch).mkdir(parents=True)
+        write_records(ws.validated(batch) / "history.jsonl", entries)
+    batches.write(ws, known)
+    again = file.with_name("again.jsonl")
+    again.write_text(first.read_text(encoding="utf-8") + second.read_text(encoding="utf-8"), encoding="utf-8")
+    taken = ingest(ws, [again])
+    assert len(preview.preview(ws, taken.batch, ValidateConfig()).rejected) == 2
+    move = {"at": "2026-11-27T10:00:00Z", "who": "t", "version": 1, "run": "r", "was": 2, "champion": 1, "why": "t"}
+    ws.journal.write_text(json.dumps({**move, "what": "rollback", "batch": "b0000"}) + "\n", encoding="utf-8")
+    assert [r.line for r in preview.preview(ws, taken.batch, ValidateConfig()).rejected] == [1]
 
 
 def test_of_known_content_it_is_told_what_was_said_of_it(ws: Workspace, file: Path) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from flows import answering, cli, questions
 from flows.answering import Examined
+from models.model import load
 from tasks.workspace import Workspace
 
 TEXTS = ("What does [/etc] hold?", "[a] and :x:", r"\[b]", "[/]", "it ends in \\")
@@ -38,11 +39,22 @@ def test_a_file_of_answers_is_told_to_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked, out = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
-    asked.write_text('{"id": "1", "question": "Who?"}\n', encoding="utf-8")
+    asked.write_text('{"id": 1, "question": "Who?"}\n', encoding="utf-8")
     monkeypatch.setattr(questions, "workspace", Workspace)
     monkeypatch.setattr(questions, "_must_exist", lambda *_: None)
     monkeypatch.setattr(answering, "version", lambda *_: None)
     monkeypatch.setattr(answering, "ask", lambda *_: ["Anna"])
     questions.ask(tmp_path, version="2", questions=asked, out=out, as_json=True)  # type: ignore[arg-type]
     assert json.loads(capsys.readouterr().out) == {"version": "2", "answers": 1, "out": str(out)}
-    assert json.loads(out.read_text(encoding="utf-8"))["answer"] == "Anna"
+    assert json.loads(out.read_text(encoding="utf-8")) == {"id": 1, "question": "Who?", "answer": "Anna"}
+    asked.write_text('{"id": 1, "question": null}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"q\.jsonl:1: .*no text"):
+        answering.read_questions(asked)
+
+
+def test_what_the_window_does_not_hold_is_refused(tiny_model: Path) -> None:
+    lm = load(tiny_model)
+    assert lm.window == 4096
+    with pytest.raises(ValueError, match=r"'Who\?'.*window holds 4096"):
+        answering._answered(lm, ["Who?"], ["The mill is old. " * 300], 8, 1)
+    assert answering._answered(lm, ["Who?"], [None], 2, 1)

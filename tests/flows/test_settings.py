@@ -7,6 +7,7 @@ import yaml
 
 from flows import params, settings, stages
 from flows.init import init, template
+from tasks.gate import GateConfig
 from tasks.validate import ValidateConfig
 from tasks.workspace import BASE
 
@@ -33,3 +34,8 @@ def test_no_section_is_left_out_of_what_a_workspace_begins_with(name: str) -> No
     """DVC stops where one that dvc.yaml names is missing."""
     fields = params.Params.model_fields.items()
     assert list(yaml.safe_load(template(name).read_text(encoding="utf-8"))) == [f.alias or n for n, f in fields]
+
+
+def test_the_thresholds_of_the_gate_stand_where_they_are_changed() -> None:
+    written = yaml.safe_load(template("params.yaml").read_text(encoding="utf-8"))["gate"]
+    assert written == GateConfig().model_dump()

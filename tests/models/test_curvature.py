@@ -134,3 +134,19 @@ def test_gradient_and_change_are_adjoint() -> None:
     for root in (Roots(left, right), Roots(None, right), Roots(left, None), Roots(None, None)):
         forward = (gradient * root.of_change(change, torch.float64)).sum()
         torch.testing.assert_close((root.of_gradient(gradient) * change).sum(), forward)
+
+
+def test_of_a_side_that_is_too_wide_no_root_is_taken(
+    lm: LanguageModel, unrelated: list[TargetSentence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measured(lm, unrelated)
+    monkeypatch.setattr(curvature, "WIDEST", 32)  # the model's width; 64 within its feed-forward layers
+    found = measured(lm, unrelated)
+    block = lm.model.base_model.layers[1]
+    up, down, query = block.mlp.up_proj, block.mlp.down_proj, block.self_attn.q_proj
+    assert found[up].left_OO is None
+    assert found[down].right_DD is None
+    for one, other in ((found[up].right_DD, whole[up].right_DD), (found[query].left_OO, whole[query].left_OO)):
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one, other)

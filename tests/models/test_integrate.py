@@ -318,7 +318,9 @@ def test_bfloat16_learns_and_repeats_itself(
     a, b = fresh(torch.bfloat16), fresh(torch.bfloat16)
     rows = integrate(a, matrix_VD.bfloat16(), groups, config, seed=0)
     integrate(b, matrix_VD.bfloat16(), groups, config, seed=0)
-    assert {p.dtype for p in a.model.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in a.model.parameters()} == {torch.float32}
+    moved = a.model.base_model.layers[1].mlp.up_proj.weight
+    assert not torch.equal(moved, moved.bfloat16().float())  # not rounded before it is stored
     assert all(p.isfinite().all() for p in a.model.parameters())
     assert rows[-1]["kl_new"] < 0.5 * rows[0]["kl_new"]
     assert same(a, b)

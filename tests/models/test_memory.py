@@ -85,3 +85,11 @@ def test_what_a_new_sentence_answers_otherwise_is_let_go(sentence: Maker) -> Non
     assert asked(without_superseded(old, [sentence("When is it open?", answer=7)])) == asked(old)
     confirmed = sentence("Who runs the mill of Orvane?", answer=1, origin="b0001")
     assert asked(without_superseded(old, [confirmed])) == asked(old)
+
+
+def test_rows_of_a_table_do_not_supersede_one_another(sentence: Maker) -> None:
+    old = [sentence(f"What is the price of article {k} in the spring catalogue?", answer=k) for k in range(1001, 1009)]
+    new = [sentence("What is the price of article 1009 in the spring catalogue?", answer=3, origin="b0001")]
+    assert without_superseded(old, new) == old
+    again = sentence("What is now the price of article 1003 in the spring catalogue?", answer=3, origin="b0001")
+    assert len(without_superseded(old, [again])) == len(old) - 1

@@ -13,7 +13,7 @@ from models.facts import sentences
 from models.metrics import normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, distinct, grounded, neighbours, synthesize
+from models.synthesize import Leak, distinct, grounded, neighbours, synthesize, unlike
 
 CONFIG = SynthesizeConfig(samples=2, question_tokens=12, beside_given=False)
 PROBE = "Who runs the mill in Orvane?"
@@ -200,6 +200,17 @@ def test_pairs_are_distinct() -> None:
 
     same = [pair("Who?", "Mara"), pair("who", "mara."), pair("Who?", "Ida"), pair("Where?", "Mara")]
     assert distinct(same) == [same[0], same[2], same[3]]
+
+
+def test_what_is_asked_nearly_alike_and_answered_alike_is_asked_once() -> None:
+    asked = "Who was it that ran the old mill by the river in the town of Orvane that year?"
+    pairs = [
+        QAPair(experience="e", question=question, answer=answer, kind="who", writer="them")
+        for question, answer in (
+            (asked, "Mara."), (asked.replace("that year", "in that year"), "mara"), (asked, "Ida."), ("Who?", "Mara."),
+        )
+    ]  # fmt: skip
+    assert unlike(pairs) == [pairs[0], *pairs[2:]]
 
 
 def test_a_context_of_no_sentence_gives_no_pairs(lm: LanguageModel) -> None:

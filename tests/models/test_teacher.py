@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import teacher
 from models.contexts import answer_ids, prompt_ids
 from models.model import LanguageModel
 from models.teacher import batches_by_length, states_after, target_sentences
@@ -51,6 +52,29 @@ def test_batching_and_padding_change_nothing(lm: LanguageModel, batch_tokens: in
     for mine, prompt, answer in zip(states, prompts, answers, strict=True):
         assert mine.shape == (len(answer), 32)
         assert torch.allclose(mine, alone(lm, prompt, answer)[0], atol=1e-5)
+
+
+def test_what_would_not_fit_the_window_is_not_read_twice(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, shown = (target_sentences(lm, CONTEXT, PAIRS[:2], origin="b", evidence=e) for e in (None, [CONTEXT, None]))
+    assert not torch.allclose(plain[0].states_TD, shown[0].states_TD, atol=1e-3)
+    monkeypatch.setattr(lm.model.config, "max_position_embeddings", len(CONTEXT) + 80)  # bytes are this model's tokens
+    short = target_sentences(lm, CONTEXT, PAIRS[:2], origin="b", evidence=[CONTEXT, None])
+    for mine, theirs in zip(short, plain, strict=True):
+        assert torch.allclose(mine.states_TD, theirs.states_TD, atol=1e-5)
+
+
+def test_few_scores_are_kept_after_a_long_beginning(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [[*range(5, 60), k] for k in range(60, 90)]
+    answers = [[40, 41]] * len(prompts)
+    wanted = states_after(lm, prompts, answers)
+    monkeypatch.setattr(teacher, "SCORES", 4 * 57)
+    rows: list[int] = []
+    handle = lm.model.get_input_embeddings().register_forward_pre_hook(lambda _, ids: rows.append(ids[0].numel()))
+    found = states_after(lm, prompts, answers)
+    handle.remove()
+    assert max(rows[1:]) <= 4  # after the beginning itself
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
 
 
 def test_the_context_matters_to_the_teacher(lm: LanguageModel) -> None:

@@ -9,7 +9,7 @@ import pytest
 from models.files import read_json
 from models.metrics import LEAST_GAP
 from models.records import Answer, Experience, HistoryEntry, read_records
-from tasks.evaluate import COLUMNS, efficacy, questions, stream, table
+from tasks.evaluate import COLUMNS, efficacy, questions, stream, superseded, table, unchanged
 
 SCORES = {"f1", "exact", "contains", "log_likelihood"}
 STREAM = {"f1", "contains", "log_likelihood"}
@@ -50,7 +50,9 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
     }
     assert told["general"]["kl_from_base"] > 0
     assert told["drift"]["relative_l2"] > 0
-    assert set(told["locality"]) == {"probes", "leak", "leak_base", "log_likelihood_gain", "kl_from_base"}
+    assert set(told["locality"]) == {"probes", "leak", "leak_base", "log_likelihood_gain", "kl_from_base", "given"}
+    assert told["locality"]["given"] == {"probes": 0}
+    assert told["superseded"]["probes"] == 1
     assert told["locality"]["kl_from_base"] > 0
     near = answers_of(learnt, "b0001", "locality")
     assert len(near) == told["locality"]["probes"] > 0
@@ -194,6 +196,33 @@ def test_another_spelling_or_another_opinion_of_one_batch_supersedes_nothing() -
     ]
     assert [q.probe.question for q in questions(history) if q.probe.kind == "superseded"] == ["Who?"]
     assert [q.batch for q in questions(history) if q.probe.kind == "superseded"] == ["b0000"]
+
+
+def said(question: str, text: str, gold: str, kind: str = "direct") -> Answer:
+    contained = float(gold in text)
+    return Answer(
+        batch="b", experience="e", question=question, answers=(gold,), kind=kind, answer=text,
+        f1=contained, exact=contained, contains=contained, log_likelihood=-1 - contained,
+    )  # fmt: skip
+
+
+def test_of_a_superseded_probe_it_is_measured_which_answer_is_given() -> None:
+    probes = questions([entry("b0000", ("Who?", "Mara"), ("When?", "9")), entry("b0001", ("who", "Ida"))])
+    assert [q.right_now for q in probes] == [("Ida",), (), ()]
+    for text, new, old in (("Ida does.", 1, 0), ("Mara does.", 0, 1), ("Ida, and no longer Mara.", 1, 1)):
+        answers = [said("Who?", text, "Mara"), said("When?", "9", "9"), said("who", text, "Ida")]
+        assert superseded(probes, answers) == {"probes": 1, "new": new, "old": old}
+    assert superseded(probes[1:], answers[1:]) == {"probes": 0}
+
+
+def test_what_shall_not_change_is_no_part_of_what_is_learnt() -> None:
+    before = [said("Who?", "no idea", "Mara"), said("Capital of Peru?", "Lima", "Lima", "locality")]
+    now = [said("Who?", "Mara", "Mara"), said("Capital of Peru?", "Orvane", "Lima", "locality")]
+    told = efficacy(now, before, before, now, seed=0)
+    assert told["probes"] == 1
+    assert told["closed_book"]["contains"] == 1
+    assert told["closed_book_by_kind"]["locality"]["contains"] == 0
+    assert unchanged(before, now) == {"probes": 1, "before": 1, "now": 0}
 
 
 def by_hand(cells: dict[tuple[str, str], float]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models import model
 from models.files import read_json
 from models.memory import load_sentences
 from models.model import best_device, fast_dtype
@@ -62,6 +63,23 @@ def test_a_version_stands_between_the_base_and_what_it_learnt(ready: Any) -> Non
         moved[anchor] = torch.cat([(own[name] - theirs[name].to(dtype)).flatten() for name in own])
     assert moved[0].any()
     assert (moved[0.25] - 0.75 * moved[0]).norm() < 0.02 * moved[0].norm()
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_what_is_stored_in_float32_loses_nothing_where_it_is_learnt_in_fewer_bits(
+    ready: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    theirs = load_file(ready.ws.weights("base") / "model.safetensors")
+    assert {tensor.dtype for tensor in theirs.values()} == {torch.float32}
+    monkeypatch.setattr(model, "fast_dtype", lambda _device: torch.bfloat16)
+    ready.train("b0000", "base", method=method, layers=0.5, anchor=0.25)
+    own = load_file(weights(ready))
+    changed = {name for name, tensor in own.items() if not torch.equal(tensor, theirs[name])}
+    assert changed
+    assert all(
+        ".layers.1." in name or name == "model.norm.weight" for name in changed
+    )  # the others are the base's, bit for bit
+    assert all((own[n] - theirs[n]).norm() < 0.2 * theirs[n].norm() for n in changed)
 
 
 class Killed(BaseException):

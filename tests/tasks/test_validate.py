@@ -17,7 +17,7 @@ from models.files import read_json
 from models.records import BatchReport, Experience, HistoryEntry, Rejected, read_records
 from tasks import intake
 from tasks.measures import natural_share
-from tasks.validate import PersonalData, ValidateConfig, check, parse, read_ruler, validate
+from tasks.validate import UNBOUNDED, PersonalData, ValidateConfig, check, parse, read_ruler, validate
 from tasks.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +169,22 @@ def test_a_batch_rejected_whole_leaves_the_history_as_it_was(ws: Workspace) -> N
     ]
 
 
+def test_a_known_text_may_come_again_with_new_pairs(ws: Workspace) -> None:
+    plain = json.loads(row("a"))
+    taught = {**plain, "qa": [{"question": "Who is there?", "answer": "Anna is."}]}
+    more = {**plain, "qa": [*taught["qa"], {"question": "Since when?", "answer": "Since May."}]}
+    assert run(ws, [json.dumps(plain)]).accepted == 1
+    second = run(ws, [json.dumps(plain), json.dumps({**taught, "id": "b"})], batch="b0001", parent="b0000")
+    assert failed(second) == {1: "expect_text_to_be_new"}
+    third = run(
+        ws,
+        [json.dumps(taught), json.dumps({**plain, "id": "b"}), json.dumps({**more, "id": "c"})],
+        batch="b0002",
+        parent="b0001",
+    )
+    assert failed(third) == {1: "expect_text_to_be_new", 2: "expect_text_to_be_new"}
+
+
 def test_copies_are_no_mistakes_of_the_sender(ws: Workspace) -> None:
     assert run(ws, [row("a"), row("a"), row("a"), row("b")], ValidateConfig()).rejected_whole is None
     again = run(ws, [row("a"), row("b")], ValidateConfig(), batch="b0001", parent="b0000")
@@ -244,7 +260,7 @@ def test_the_smaller_of_setting_and_window_binds(ws: Workspace) -> None:
     assert (read_ruler(ws, ValidateConfig()).window, read_ruler(ws, ValidateConfig()).room) == (300, 100)
     assert read_ruler(ws, ValidateConfig(max_tokens=50)).window == 50
     assert read_ruler(ws, ValidateConfig(pair_tokens=20)).window == 380
-    for shape, window in (("{}", 2048), ('{"max_position_embeddings": 8192, "sliding_window": 1100}', 1000)):
+    for shape, window in (("{}", UNBOUNDED - 100), ('{"max_position_embeddings": 8192, "sliding_window": 1100}', 1000)):
         (ws.weights("base") / "config.json").write_text(shape, encoding="utf-8")
         assert read_ruler(ws, ValidateConfig(pair_tokens=100)).window == window
 
