@@ -40,6 +40,6 @@ def test_a_server_that_is_not_there_is_told_with_its_variable(tmp_path: Path, mo
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    gone = r"PREFECT_API_URL is http://127\.0\.0\.1:9/api: .* `unset PREFECT_API_URL`"
+    gone = r"PREFECT_API_URL is http://127\.0\.0\.1:9/api: .*`unset PREFECT_API_URL`"
     with pytest.raises(ValueError, match=gone), server.reachable(tmp_path):
         pass
