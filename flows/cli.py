@@ -79,6 +79,8 @@ def ingest(
     if not taken.is_new:
         console.print(f"{taken.batch} holds this content already: nothing was taken.")
     preview.show(report, console, taken.places)
+    if not (ws.weights("base") / "tokenizer.json").is_file():
+        console.print("Lengths are looked at by the round: the base model, which counts tokens, is not there yet.")
     if taken.batch in batches.read(ws).rejected:
         console.print(f"To have it judged again, by other settings: delete {taken.batch} in batches.yaml, and run.")
     if taken.batch in batches.pending(ws, batches.read(ws)):

@@ -6,6 +6,7 @@ from rich.markup import escape
 from flows import batches, git, locks, progress, server
 from flows.settings import commits, register_config
 from flows.status import BatchStatus, rows
+from models.files import read_json
 from tasks import registry
 from tasks.workspace import Workspace
 
@@ -51,7 +52,20 @@ def run_round(ws: Workspace, console: Console) -> list[BatchStatus]:
     came = [row for row in rows(ws, batches.read(ws), versions) if row.batch in learnt]
     champion = registry.champion_of(versions)
     say_what_came(came, champion.number if champion else None, console)
+    for row in came:
+        if row.state != "rejected":  # whose reason says it
+            say_what_is_untaught(ws, row.batch, console)
     return came
+
+
+def say_what_is_untaught(ws: Workspace, batch: str, console: Console) -> None:
+    """Name the experiences of a batch that was learnt about which no question could be written."""
+    report = ws.qa(batch) / "report.json"
+    if report.exists() and (silent := read_json(report)["without_pairs"]):
+        names = escape(", ".join(silent))
+        console.print(
+            f"{batch}: no question could be written about {names}: take it in again with `qa`.", style="yellow"
+        )
 
 
 def say_what_came(came: list[BatchStatus], champion: int | None, console: Console) -> None:

@@ -1,15 +1,18 @@
 """batches.yaml: what DVC and people read stays what the rounds wrote."""
 
+import io
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from flows import batches, round
 from flows.batches import Batches
 from flows.params import Params
+from flows.run import say_what_is_untaught
 from models.files import write_json
 from tasks import registry
 from tasks.registry import Move, RegisteredVersion
@@ -119,3 +122,14 @@ def test_another_base_is_refused_once_something_was_learnt(ws: Workspace) -> Non
     with pytest.raises(ValueError, match=r"base\.model is other, and b0000 was learnt on embedded"):
         round.check_base(ws, other)
     round.check_base(ws, Params())
+
+
+def test_experiences_that_were_not_learnt_are_named(ws: Workspace) -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    say_what_is_untaught(ws, "b0000", console)
+    write_json(ws.qa("b0000") / "report.json", {"without_pairs": []})
+    say_what_is_untaught(ws, "b0000", console)
+    assert console.export_text() == ""
+    write_json(ws.qa("b0000") / "report.json", {"without_pairs": ["note [1]", "call"]})
+    say_what_is_untaught(ws, "b0000", console)
+    assert "b0000: no question could be written about note [1], call" in console.export_text()
