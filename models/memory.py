@@ -6,6 +6,7 @@ with the history. What a later fact supersedes is let go.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,11 +52,20 @@ def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSen
     """The replayed sentences whose question the new batch does not ask again with another answer.
 
     Questions need not be the same: "How much is it?" is asked again by "How much is it now?". But where each names what
-    the other does not (article 1001, article 1002; Monday, Tuesday) they ask about two things, however alike.
+    the other does not (article 1001, article 1002; Monday, Tuesday) they ask about two things, however alike. Where
+    two questions for one answer are asked again, all for it go ("What costs 14 crowns?"): one alone may be open ("What
+    do you know about the ferry?").
     """
     asked = [(s.question, frozenset(normalise(s.question).split())) for s in new]
     same = {(s.question, s.answer) for s in new}
-    return [s for s in replay if (s.question, s.answer) in same or not _asked_again(s.question, asked)]
+    changed = [s for s in replay if (s.question, s.answer) not in same and _asked_again(s.question, asked)]
+    questions, told = {s.question for s in changed}, Counter(_told(s) for s in changed if s.evidence)
+    return [s for s in replay if (s.question, s.answer) in same or (s.question not in questions and told[_told(s)] < 2)]
+
+
+def _told(sentence: TargetSentence) -> tuple[object, ...]:
+    """What a sentence tells, however it is asked for."""
+    return sentence.origin, sentence.experience, sentence.evidence, sentence.answer
 
 
 def _asked_again(question: str, asked: Sequence[tuple[str, frozenset[str]]]) -> bool:

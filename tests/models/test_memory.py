@@ -93,3 +93,17 @@ def test_rows_of_a_table_do_not_supersede_one_another(sentence: Maker) -> None:
     assert without_superseded(old, new) == old
     again = sentence("What is now the price of article 1003 in the spring catalogue?", answer=3, origin="b0001")
     assert len(without_superseded(old, [again])) == len(old) - 1
+
+
+def test_what_tells_the_same_falls_with_it(sentence: Maker) -> None:
+    evidence = "A foot passenger pays 14 crowns."
+    old = [
+        replace(sentence("What does a foot passenger pay?", answer=14), evidence=evidence),
+        replace(sentence("What is paid by a foot passenger?", answer=14), evidence=evidence),
+        replace(sentence("What costs 14 crowns?", answer=14), evidence=evidence),
+        replace(sentence("Who pays?", answer=9), evidence=evidence),
+        sentence("What costs as much as a car?", answer=14),
+    ]
+    asked_again = [sentence(s.question, answer=17, origin="b0001") for s in old[:2]]
+    assert without_superseded(old, asked_again) == old[3:]
+    assert without_superseded(old, asked_again[:1]) == old[1:]
