@@ -18,7 +18,7 @@ from models.answers import answer, token_log_probabilities
 from models.configs import IntegrateConfig
 from models.integrate import RECENT, integrate, weights_of_groups
 from models.kl import CHUNK
-from models.masters import StepLog
+from models.masters import MasterWeights, StepLog
 from models.model import LanguageModel, load
 from models.rollouts import Rollouts
 from models.teacher import TargetSentence, target_sentences
@@ -389,3 +389,18 @@ def test_a_step_never_holds_the_logits_of_all_its_tokens(fresh: Opener, lm: Lang
     with Logits(len(matrix_VD)) as logits:
         integrate(student, matrix_VD, {"new": new}, config, seed=0)
     assert logits.rows == CHUNK
+
+
+def test_a_gradient_that_is_not_finite_is_an_error_in_the_last_step_too(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = len(integrate(fresh(), matrix_VD, groups, CONFIG, seed=0))
+    done: list[float] = []
+
+    def step(self: MasterWeights, rate: float) -> float:
+        done.append(rate)
+        return float("inf") if len(done) == steps else 1.0
+
+    monkeypatch.setattr(MasterWeights, "step", step)
+    with pytest.raises(ValueError, match=f"not finite at step {steps}"):
+        integrate(fresh(), matrix_VD, groups, CONFIG, seed=0)
