@@ -13,7 +13,7 @@ from rich.markup import escape
 from flows import batches
 from models.files import read_json
 from models.records import BatchReport
-from tasks import registry, validate
+from tasks import journal, validate
 from tasks.validate import ValidateConfig
 from tasks.workspace import BASE, Workspace
 
@@ -24,19 +24,13 @@ def preview(ws: Workspace, batch: str, config: ValidateConfig) -> BatchReport:
     judged = ws.validated(batch) / "report.json"
     if batch not in batches.pending(ws, known) and judged.is_file():
         return BatchReport.model_validate(read_json(judged))
-    parent = _champions_batch(ws, known)
+    champion = journal.champions_batch(ws)  # the registry itself would take seconds to ask
+    parent = champion if champion in known.batches else known.last_accepted
     has_history = (ws.validated(parent) / "history.jsonl").is_file()
     history = validate.known_texts(validate.read_history(ws, parent)) if has_history else {}
     ruler = validate.read_ruler(ws, config) if (ws.weights(BASE) / "tokenizer.json").is_file() else None
     rows, rejected = validate.parse(ws.raw(batch))
     return validate.check(rows, rejected, batch=batch, history=history, ruler=ruler, config=config).report
-
-
-def _champions_batch(ws: Workspace, known: batches.Batches) -> str:
-    """As the journal tells it: the registry would take seconds to ask."""
-    moved = (move.batch for move in reversed(registry.journal(ws)) if move.what in ("promote", "rollback"))
-    champion = next(moved, known.last_accepted)
-    return champion if champion in known.batches else known.last_accepted
 
 
 def place(line: int, places: Sequence[tuple[Path, int]]) -> str:

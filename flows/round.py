@@ -13,7 +13,7 @@ from flows import batches, dvc, git
 from flows.params import Params
 from models.files import read_json, size_of
 from models.records import BatchReport
-from tasks import gate, registry
+from tasks import gate, journal, registry
 from tasks.gate import Verdict
 from tasks.register import register as register_version
 from tasks.registry import RegisteredVersion
@@ -49,7 +49,7 @@ def begin_next(ws: Workspace, params: Params) -> str | None:
         batch = known.unfinished[0]
         parent = known.batches[batch].parent
         is_sound = parent == BASE or (parent in known.batches and known.batches[parent].state == "accepted")
-        if is_sound and (registry.was_judged(ws, batch) or parent == champions_batch(ws, params)):
+        if is_sound and (journal.was_judged(ws, batch) or parent == champions_batch(ws, params)):
             return batch
     elif waiting := batches.pending(ws, known):
         batch = waiting[0]

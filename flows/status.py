@@ -7,7 +7,7 @@ from rich.table import Table
 
 from flows import batches, dvc, locks
 from flows.settings import register_config
-from tasks import digests, registry
+from tasks import digests, journal, registry
 from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
@@ -157,7 +157,7 @@ def _unregistered(ws: Workspace, known: batches.Batches, registered: set[str]) -
     """A registry that knows nothing, or not the champion. Any other version may be dropped (`mlflow/README.md`)."""
     if known.settled and registered.isdisjoint(known.settled):
         return ["the registry knows no version of any batch (`selfparam run` registers and judges them again)"]
-    champion = next((m.batch for m in reversed(registry.journal(ws)) if m.what in ("promote", "rollback")), None)
+    champion = journal.champions_batch(ws)
     if champion in registered or champion not in known.settled:
         return []
     return [f"{champion} was champion, and the registry knows no version of it: {AGAIN}"]

@@ -5,10 +5,7 @@ version stands; `journal.jsonl` tells who moved it, when and why. MLflow is impo
 for it. Callers hold the workspace's lock where they write.
 """
 
-import errno
-import json
 import logging
-import os
 import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -19,7 +16,8 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.files import lines_of, written_aside
+from models.files import written_aside
+from tasks import journal
 from tasks.workspace import BASE, Workspace
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ log = logging.getLogger("selfparam")
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-What = Literal["accept", "refuse", "promote", "rollback"]
 _SQLITE = "sqlite:///"
 _BATCHES = (
     "select value from model_version_tags join model_versions using (name, version) "
@@ -85,26 +82,6 @@ class RegisteredVersion(BaseModel):
     aliases: tuple[str, ...] = ()
     verdict: Literal["accepted", "refused"] | None = None
     tags: Mapping[str, str]
-
-
-class Move(BaseModel):
-    """One line of the journal: what happened to `version`, and the champion's number before (`was`) and after.
-
-    The journal travels with git and the registry does not: in a clone with a registry of its own the numbers start
-    again. `run` is what tells a version from another of the same number.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    at: datetime
-    who: str
-    what: What
-    version: int
-    batch: str
-    run: str
-    was: int | None
-    champion: int | None
-    why: str
 
 
 def client(ws: Workspace, config: RegisterConfig) -> "MlflowClient":
@@ -274,11 +251,11 @@ def promote(
     before = now.number if now else None
     if before != number:
         client(ws, config).set_registered_model_alias(config.model, CHAMPION, str(number))
-    told = next(reversed(_champions(journal(ws))), None)
+    told = next(reversed(journal.champions(journal.read(ws))), None)
     if before != number or told != known[number].run_id:
         if before == number:  # a killed call moved the alias; who held it before stands in the line above
             before = next((version.number for version in known.values() if version.run_id == told), None)
-        _append(ws, _move(known[number], what, who=who, why=why, at=at, was=before, champion=number))
+        journal.append(ws, _move(known[number], what, who=who, why=why, at=at, was=before, champion=number))
     return next(version for version in versions(ws, config) if version.number == number)
 
 
@@ -286,7 +263,7 @@ def rollback(ws: Workspace, config: RegisterConfig, *, who: str, why: str, at: d
     """Make the champion before this one the champion again, as the journal tells it; twice goes back two."""
     current = champion(ws, config)
     numbers = {version.run_id: version.number for version in versions(ws, config)}
-    line = [numbers[run] for run in _champions(journal(ws)) if run in numbers]
+    line = [numbers[run] for run in journal.champions(journal.read(ws)) if run in numbers]
     if current is not None and line and line[-1] == current.number:
         line.pop()
     if current is None or not line:
@@ -313,7 +290,7 @@ def settle(
     if version is None:
         raise ValueError(f"there is no version {number} to settle")
     verdict: Literal["accepted", "refused"] = "accepted" if accepted else "refused"
-    what: What = "accept" if accepted else "refuse"
+    what: journal.What = "accept" if accepted else "refuse"
     why = "; ".join(reasons)
     mlflow = client(ws, config)
     if version.verdict != verdict:
@@ -322,11 +299,11 @@ def settle(
         mlflow.log_metric(version.run_id, "gate/accepted", float(accepted))
         mlflow.set_model_version_tag(config.model, str(number), "gate.reasons", why[:5000])
         mlflow.set_model_version_tag(config.model, str(number), "gate", verdict)
-    moves = [move for move in journal(ws) if move.run == version.run_id]
+    moves = [move for move in journal.read(ws) if move.run == version.run_id]
     if what not in [move.what for move in moves if move.what in ("accept", "refuse")][-1:]:
         now = champion(ws, config)
         held = now.number if now else None
-        _append(ws, _move(version, what, who=who, why=why, at=at, was=held, champion=held))
+        journal.append(ws, _move(version, what, who=who, why=why, at=at, was=held, champion=held))
     if CHALLENGER in version.aliases:
         mlflow.delete_registered_model_alias(config.model, CHALLENGER)
     if accepted and not any(move.what in ("promote", "rollback") for move in moves):
@@ -337,62 +314,15 @@ def settle(
     return next(v for v in versions(ws, config) if v.number == number)
 
 
-def journal(ws: Workspace) -> list[Move]:
-    """What was decided and moved, oldest first."""
-    if not ws.journal.exists():
-        return []
-    moves = []
-    for number, line in enumerate(lines_of(ws.journal), start=1):
-        try:
-            moves.append(Move.model_validate_json(line))
-        except ValueError as error:
-            raise ValueError(
-                f"{ws.journal}:{number}: not a whole line of the journal ({error}). Mend it or delete it "
-                "(`git diff journal.jsonl` shows what is new); the next `selfparam run` writes what it still misses."
-            ) from error
-    return moves
-
-
-def was_judged(ws: Workspace, batch: str) -> bool:
-    """Whether the gate has ever decided about a version of this batch, by the journal."""
-    return any(move.batch == batch and move.what in ("accept", "refuse") for move in journal(ws))
-
-
-def _move(version: RegisteredVersion, what: What, **told: Any) -> Move:
-    return Move(what=what, version=version.number, batch=version.batch, run=version.run_id, **told)
-
-
-def _append(ws: Workspace, move: Move) -> None:
-    """Add a line, whole or not at all: one write to a file opened for appending, and on disk before this returns."""
-    line = (json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()
-    handle = os.open(ws.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(handle).st_size
-        if os.write(handle, line) < len(line):  # the disk is full: half a line would stop every later round
-            os.ftruncate(handle, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ws.journal))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _move(version: RegisteredVersion, what: journal.What, **told: Any) -> journal.Move:
+    return journal.Move(what=what, version=version.number, batch=version.batch, run=version.run_id, **told)
 
 
 def _taken_back(ws: Workspace, config: RegisterConfig) -> set[str]:
     """Batches from whose last version somebody went back, by what other registries left in the journal: a clone has
     the journal from git, and a registry of its own."""
     here = {version.run_id for version in versions(ws, config)}
-    foreign = [move for move in journal(ws) if move.run not in here and move.what in ("promote", "rollback")]
-    line = _champions(foreign, back=("promote", "rollback"))
+    foreign = [move for move in journal.read(ws) if move.run not in here and move.what in ("promote", "rollback")]
+    line = journal.champions(foreign, back=("promote", "rollback"))
     last = {move.batch: move.run for move in foreign}
     return {batch for batch, run in last.items() if run not in line}
-
-
-def _champions(moves: Sequence[Move], back: Sequence[What] = ("rollback",)) -> list[str]:
-    """The runs of the champions, each built on the one before; one of `back` takes the later ones off the line."""
-    line: list[str] = []
-    for move in moves:
-        if move.what in back and move.run in line:
-            while line[-1] != move.run:
-                line.pop()
-        elif move.what in ("promote", "rollback") and line[-1:] != [move.run]:
-            line.append(move.run)
-    return line

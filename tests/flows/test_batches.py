@@ -15,7 +15,8 @@ from flows.params import Params
 from flows.run import say_what_is_untaught
 from models.files import write_json
 from tasks import registry
-from tasks.registry import Move, RegisteredVersion
+from tasks.journal import Move
+from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 

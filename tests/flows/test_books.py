@@ -11,7 +11,7 @@ from flows import batches, comparing, dvc, locks, status
 from flows.batches import Batches
 from flows.init import init
 from flows.run import is_idle
-from tasks import digests, registry
+from tasks import digests, journal, registry
 from tasks.registry import RegisterConfig, RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
@@ -78,10 +78,10 @@ def test_a_version_may_be_dropped_unless_it_is_the_champion(ws: Workspace, monke
 def moved(ws: Workspace, batch: str) -> None:
     """A line of the journal that makes a version of `batch` the champion."""
     at = datetime(2026, 1, 2, tzinfo=UTC)
-    move = registry.Move(
+    move = journal.Move(
         at=at, who="ann", what="promote", version=3, batch=batch, run=batch, was=None, champion=3, why="good"
     )
-    registry._append(ws, move)
+    journal.append(ws, move)
 
 
 def test_why_the_gate_refused_is_told(ws: Workspace) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tasks import registry
+from tasks import journal, registry
 from tasks.register import RegisterConfig, register
 from tasks.workspace import Workspace
 
@@ -33,7 +33,7 @@ def test_settling_promotes_once_and_the_journal_tells(ws: Workspace, done: Calla
             )
         assert settled.verdict == ("accepted" if accepted else "refused")
         assert settled.aliases == (("champion",) if accepted else ())
-    told = [(move.what, move.batch, move.was, move.champion) for move in registry.journal(ws)]
+    told = [(move.what, move.batch, move.was, move.champion) for move in journal.read(ws)]
     assert told == [
         ("accept", "b0000", None, None),
         ("promote", "b0000", None, 1),
@@ -84,7 +84,7 @@ def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable
         registry.rollback(ws, CONFIG, who="ann", why="more", at=AT)
     registry.promote(ws, CONFIG, 3, who="ann", why="mended", at=AT)
     assert registry.rollback(ws, CONFIG, who="ann", why="not mended", at=AT).number == 1
-    last = registry.journal(ws)[-1]
+    last = journal.read(ws)[-1]
     assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
 
 
@@ -101,16 +101,16 @@ def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
         assert (settled.number, settled.aliases) == (1, ("champion",))
         if workspace is ws:
             shutil.copy(ws.journal, clone.journal)  # comes with git, and the registry does not
-    assert [(m.what, m.was) for m in registry.journal(clone)] == [("accept", None), ("promote", None)] * 2
+    assert [(m.what, m.was) for m in journal.read(clone)] == [("accept", None), ("promote", None)] * 2
 
 
-def elsewhere(ws: Workspace, moves: Sequence[tuple[registry.What, int | None, int]]) -> None:
+def elsewhere(ws: Workspace, moves: Sequence[tuple[journal.What, int | None, int]]) -> None:
     """What another registry left in the journal: version 1 of b0000, version 2 of b0001 and so on."""
     for what, was, champion in moves:
         batch, run = f"b{champion - 1:04d}", f"elsewhere-{champion}"
-        registry._append(
+        journal.append(
             ws,
-            registry.Move(
+            journal.Move(
                 at=AT, who="ann", what=what, version=champion, batch=batch, run=run, was=was, champion=champion, why="?"
             ),
         )
@@ -128,7 +128,7 @@ def elsewhere(ws: Workspace, moves: Sequence[tuple[registry.What, int | None, in
     ids=["straight on", "rollback", "promotion of an older one", "and on from there", "taken again"],
 )
 def test_the_journal_tells_from_what_somebody_went_back(
-    tmp_path: Path, moves: list[tuple[registry.What, int | None, int]], taken_back: set[str]
+    tmp_path: Path, moves: list[tuple[journal.What, int | None, int]], taken_back: set[str]
 ) -> None:
     ws = Workspace(tmp_path)
     elsewhere(ws, moves)
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytes
             elsewhere(ws, [("promote", 1, 2)])
     assert full.value.errno == errno.ENOSPC
     elsewhere(ws, [("promote", 1, 2)])
-    assert [move.version for move in registry.journal(ws)] == [1, 2]
+    assert [move.version for move in journal.read(ws)] == [1, 2]
 
 
 def test_a_torn_line_of_the_journal_is_told_with_what_to_do(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_torn_line_of_the_journal_is_told_with_what_to_do(tmp_path: Path) -> N
     elsewhere(ws, [("promote", None, 1), ("promote", 1, 2)])
     ws.journal.write_bytes(ws.journal.read_bytes()[:-40])
     with pytest.raises(ValueError, match=r"(?s)journal\.jsonl:2: .* Mend it or delete it .* `selfparam run`"):
-        registry.journal(ws)
+        journal.read(ws)
 
 
 def test_a_server_that_does_not_answer_is_told_with_its_setting(
@@ -200,7 +200,7 @@ def test_an_alias_moved_past_us_is_journalled_when_moved_back(ws: Workspace, don
     registry.promote(ws, CONFIG, 1, who="ann", why="good", at=AT)
     registry.client(ws, CONFIG).set_registered_model_alias(CONFIG.model, "champion", "2")  # as in MLflow's UI
     registry.promote(ws, CONFIG, 1, who="ann", why="no, this one", at=AT)
-    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (2, 1)]
+    assert [(m.was, m.champion) for m in journal.read(ws)] == [(None, 1), (2, 1)]
 
 
 def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
@@ -215,12 +215,12 @@ def test_a_promotion_killed_before_its_line_gets_the_line_next_time(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "_append", killed)
+        patched.setattr(journal, "append", killed)
         with pytest.raises(Killed):
             registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
     for _ in range(2):
         registry.promote(ws, CONFIG, 2, who="gate", why="better", at=AT)
-    assert [(m.was, m.champion) for m in registry.journal(ws)] == [(None, 1), (1, 2)]
+    assert [(m.was, m.champion) for m in journal.read(ws)] == [(None, 1), (1, 2)]
 
 
 def test_names_resolve_to_folders_or_say_what_there_is(ws: Workspace, done: Callable[..., None]) -> None:
