@@ -52,14 +52,15 @@ def ask(ws: Workspace, lm: LanguageModel, questions: Sequence[str], context: str
 def _answered(
     lm: LanguageModel, questions: Sequence[str], contexts: Sequence[str | None], longest: int, batch_size: int
 ) -> list[str]:
-    for question, context in zip(questions, contexts, strict=True):
-        tokens = len(prompt_ids(lm.tokenizer, question, context)) + longest
+    prompts = [prompt_ids(lm.tokenizer, q, c) for q, c in zip(questions, contexts, strict=True)]
+    for question, context, prompt in zip(questions, contexts, prompts, strict=True):
+        tokens = len(prompt) + longest
         if lm.window and tokens > lm.window:
             raise ValueError(
                 f"{question[:60]!r}: with {'its text' if context else 'itself'} and its answer it has {tokens} tokens, "
                 f"and the model's window holds {lm.window}. Shorten it."
             )
-    return answers.answer(lm, questions, contexts, max_new_tokens=longest, batch_size=batch_size)
+    return answers.generate(lm, prompts, max_new_tokens=longest, batch_size=batch_size)
 
 
 def read_questions(path: Path) -> list[dict[str, Any]]:

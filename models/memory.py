@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.files import lines_of, written_aside
-from models.metrics import normalise
+from models.metrics import alike, normalise
 from models.teacher import TargetSentence
 
 UNRELATED = "unrelated"
@@ -71,8 +71,7 @@ def _told(sentence: TargetSentence) -> tuple[object, ...]:
 def _asked_again(question: str, asked: Sequence[tuple[str, frozenset[str]]]) -> bool:
     words = frozenset(normalise(question).split())
     return any(
-        len(words & theirs) >= ASKED_AGAIN * len(words | theirs)
-        and not (_names(question, words - theirs) and _names(other, theirs - words))
+        alike(words, theirs, ASKED_AGAIN) and not (_names(question, words - theirs) and _names(other, theirs - words))
         for other, theirs in asked
     )
 

@@ -20,6 +20,11 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
+def alike(words: frozenset[str], others: frozenset[str], share: float) -> bool:
+    """Whether two sets of words have at least `share` of all their words in common (Jaccard)."""
+    return len(words & others) >= share * len(words | others)
+
+
 def exact(answer: str, golds: Sequence[str]) -> float:
     """1 if the normalised answer equals a normalised gold answer, else 0."""
     return float(any(normalise(answer) == normalise(gold) for gold in golds))

@@ -13,7 +13,7 @@ from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.facts import evidence, sentences
-from models.metrics import normalise
+from models.metrics import alike, normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
 
@@ -102,7 +102,7 @@ class Leak:
 
     def holds(self, question: str) -> bool:
         words = frozenset(normalise(question).split())
-        return any(len(words & probe) >= self._likeness * len(words | probe) for probe in self._words)
+        return any(alike(words, probe, self._likeness) for probe in self._words)
 
 
 def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
@@ -159,7 +159,7 @@ def unlike(pairs: Sequence[QAPair], likeness: float = 0.9) -> list[QAPair]:
     for pair in pairs:
         words = frozenset(normalise(pair.question).split())
         before = asked.setdefault(normalise(pair.answer), [])
-        if not any(len(words & other) >= likeness * len(words | other) for other in before):
+        if not any(alike(words, other, likeness) for other in before):
             before.append(words)
             kept.append(pair)
     return kept

@@ -60,12 +60,12 @@ def measured(
     ids: dict[str, str] = {}
     found: list[dict[str, Any]] = [{"line": row.line, "unreadable": row.reason} for row in rejected]
     for row, length, pair_length in zip(rows, tokens, pair_tokens, strict=True):
-        one = row.experience
+        one, teaches = row.experience, row.experience.digests
         found.append(
             {
                 "line": row.line,
                 "characters": len(one.text),
-                "copy_of": digests.get(one.digest) if digests.keys() >= set(one.digests) else None,
+                "copy_of": digests.get(teaches[0]) if digests.keys() >= set(teaches) else None,
                 "id_taken_by": ids.get(one.id),
                 "tokens": length,
                 "pair_tokens": pair_length,
@@ -74,7 +74,7 @@ def measured(
             }
             | personal.find(_all_text(one))
         )
-        for digest in one.digests:
+        for digest in teaches:
             digests.setdefault(digest, f"line {row.line}")
         ids.setdefault(one.id, f"line {row.line}")
     columns = ["line", "unreadable", "characters", "copy_of", "id_taken_by", "tokens", "pair_tokens", "day", "natural"]
