@@ -27,6 +27,8 @@ from flows import (
 from flows.params import Params
 from models import metrics
 from models.files import lines_of, read_json
+from models.records import HistoryEntry, read_records
+from tasks.evaluate import OPEN_BOOK, is_to_learn, questions
 from tasks.workspace import BASE, Workspace
 
 Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
@@ -128,7 +130,7 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
                 gap += f" ({low:.2f} to {high:.2f})"
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
     if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
-        print(f"\n{kept(list(measured.values()))}")
+        print(f"\n{kept(ws, list(measured)[-1], params['seed'])}")
     print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for batch, found in measured.items():
@@ -140,41 +142,37 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         print(f"| {batch} | {accuracy} | {moved} | {times} |")
 
 
-def kept(measured: list[dict[str, Any]]) -> str:
-    """What of all batches is still there at the end, as a share of what was there right after each was learnt.
+def kept(ws: Workspace, version: str, seed: int) -> str:
+    """A table of what all batches up to `version` are worth at the end, beside what each was right after it was learnt.
 
-    Means over all probes. The recovered gap counts from what the base knew, not from what the parent did.
+    Means over the probes that count in the stage's retention matrix, the open book and the base's answers beside them.
+    The recovered gap counts from what the base knew, not from what the parent did. `kept` is the share of the two, with
+    its interval over experiences; none where an experience alone could turn what was learnt to nothing.
     """
-    last = measured[-1]
-    rows = pd.DataFrame(
-        {
-            f"{when}_{measure}": found["probes"] * scores[measure]
-            for measure in ("contains", "log_likelihood")
-            for when, scores in (
-                ("open", found["open_book"]),
-                ("base", found["closed_book_base"]),
-                ("after", found["closed_book"]),
-                ("now", last["retention"].get(version, found["closed_book"])),
-            )
-        }
-        for version, found in ((m["version"], m["efficacy"]) for m in measured)
-        if found["probes"]
-    )
-    probes = sum(m["efficacy"]["probes"] for m in measured)
-    mean = rows.sum() / probes
-    after, now = mean.after_contains, mean.now_contains
-    gap_after, gap_now = (
-        metrics.recovered_gap(mean.open_log_likelihood, mean.base_log_likelihood, mean[f"{when}_log_likelihood"])
-        for when in ("after", "now")
-    )
-    line = f"over all {probes} probes: containment {after:.3f} right after, {now:.3f} at the end"
-    if after:
-        line += f" (kept {now / after:.2f})"
-    if gap_after and gap_now is not None:
-        line += (
-            f"; recovered gap {gap_after:.2f} right after, {gap_now:.2f} at the end (kept {gap_now / gap_after:.2f})"
-        )
-    return line
+    probes = questions(read_records(ws.validated(version) / "history.jsonl", HistoryEntry))
+    counted = [i for i, q in enumerate(probes) if is_to_learn(q.probe.kind) and not q.right_now]
+    scores = pd.read_csv(ws.evaluation(version) / "scores.csv", dtype={"version": str, "batch": str})
+    experiences = [f"{probes[i].batch} {probes[i].experience}" for i in counted]
+    lines = [
+        f"| over all {len(counted)} probes | open book | right after each batch | at the end | kept (95 %) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, measure in (("containment", "contains"), ("F1", "f1"), ("recovered gap", "log_likelihood")):
+        by_version = scores.pivot(index="probe", columns="version", values=measure).loc[counted]
+        opened, now = by_version[OPEN_BOOK], by_version[version]
+        after = pd.Series({i: by_version.at[i, probes[i].batch] for i in counted})
+        means: list[float | None]
+        if measure == "log_likelihood":
+            opened, after, now = (column - by_version[BASE] for column in (opened, after, now))
+            means = [metrics.recovered_gap(opened.mean(), 0.0, column.mean()) for column in (opened, after, now)]
+        else:
+            means = [column.mean() for column in (opened, after, now)]
+        cells = ["-" if mean is None else f"{mean:.3f}" for mean in means]
+        share = f"{now.sum() / after.sum():.2f}" if after.sum() > 0 else "-"
+        if interval := metrics.bootstrap_interval(list(now), experiences, over=list(after), seed=seed):
+            share += " ({:.2f} to {:.2f})".format(*interval)
+        lines.append(f"| {name} | {' | '.join(cells)} | {share} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import pytest
 
 from benchmarks import scale
 from benchmarks.__main__ import changed, kept, run, split
+from models.records import Experience, HistoryEntry, write_records
 from tasks.workspace import Workspace
 
 MILLS = [
@@ -57,25 +58,63 @@ def test_a_setting_without_section_or_value_is_refused(assignment: str) -> None:
         changed([assignment], seed=0)
 
 
-def metrics(version: str, probes: int, now: dict[str, Any], **scores: tuple[float, float]) -> dict[str, Any]:
-    named = {k: {"contains": c, "log_likelihood": ll} for k, (c, ll) in scores.items()}
-    retention = {batch: {"contains": c, "log_likelihood": ll} for batch, (c, ll) in now.items()}
-    return {"version": version, "efficacy": {"probes": probes, **named}, "retention": retention}
+@pytest.fixture
+def measured(tmp_path: Path) -> Workspace:
+    """What two batches left behind: two experiences and one, the second of which answers a question anew."""
+    ws = Workspace(tmp_path)
+    asked = {
+        "a": [("one", "Who?", "Ann", "direct"), ("two", "Where?", "Aba", "direct")],
+        "b": [
+            ("three", "When?", "May", "direct"),
+            ("three", "Who?", "Bo", "direct"),
+            ("three", "Is it?", "No", "locality"),
+        ],
+    }
+    history = [
+        HistoryEntry(
+            batch=batch,
+            digest=name,
+            experience=Experience(
+                id=name,
+                context=name,
+                probes=[{"question": q, "answers": [a], "kind": k} for e, q, a, k in probes if e == name],
+            ),
+        )
+        for batch, probes in asked.items()
+        for name in dict.fromkeys(e for e, *_ in probes)
+    ]
+    rows = {  # contains and log-likelihood by probe: Who (old), Where, When, Who (new), Is it
+        "open_book": [(1, -1), (1, -1), (1, -1), (1, -1), (0, -9)],
+        "base": [(0, -5), (0, -5), (0, -5), (0, -5), (0, -9)],
+        "a": [(1, -2), (1, -2), (0, -5), (0, -5), (0, -9)],
+        "b": [(0, -9), (0, -3), (1, -1), (1, -2), (0, -9)],
+    }
+    table = [
+        {
+            "version": v,
+            "batch": "a" if i < 2 else "b",
+            "probe": i,
+            "f1": c / 2,
+            "exact": 0,
+            "contains": c,
+            "log_likelihood": x,
+        }
+        for v, scores in rows.items()
+        for i, (c, x) in enumerate(scores)
+    ]
+    ws.evaluation("b").mkdir(parents=True)
+    pd.DataFrame(table).to_csv(ws.evaluation("b") / "scores.csv", index=False)
+    ws.validated("b").mkdir(parents=True)
+    write_records(ws.validated("b") / "history.jsonl", history)
+    return ws
 
 
-def test_what_is_kept_is_counted_over_probes() -> None:
-    first = metrics("a", 1, {}, open_book=(1, -1), closed_book_base=(0, -5), closed_book=(1, -2))
-    last = metrics("b", 3, {"a": (0, -3)}, open_book=(1, -1), closed_book_base=(0, -5), closed_book=(1, -1))
-    assert kept([first, last]) == (
-        "over all 4 probes: containment 1.000 right after, 0.750 at the end (kept 0.75); "
-        "recovered gap 0.94 right after, 0.88 at the end (kept 0.93)"
-    )
-
-
-def test_a_batch_without_probes_is_left_out() -> None:
-    first = metrics("a", 1, {}, open_book=(1, -1), closed_book_base=(0, -5), closed_book=(1, -2))
-    mute = metrics("b", 0, {"a": (1, -2)})
-    assert kept([first, mute]).startswith("over all 1 probes: containment 1.000 right after, 1.000 at the end")
+def test_what_is_kept_is_counted_over_the_probes_that_still_hold(measured: Workspace) -> None:
+    assert kept(measured, "b", seed=0).splitlines()[2:] == [
+        "| containment | 1.000 | 1.000 | 0.667 | 0.67 (0.00 to 1.00) |",
+        "| F1 | 0.500 | 0.500 | 0.333 | 0.67 (0.00 to 1.00) |",
+        "| recovered gap | 1.000 | 0.833 | 0.750 | 0.90 (0.67 to 1.00) |",
+    ]
 
 
 def test_a_stream_runs_and_prints_its_tables(
@@ -91,6 +130,7 @@ def test_a_stream_runs_and_prints_its_tables(
     said = capsys.readouterr().out
     assert said.count("| one | 2 |") == said.count("| two | 1 |") == 3
     assert "over all 3 probes" in said
+    assert "| recovered gap |" in said
     assert "| b0001 |" in said
 
 
