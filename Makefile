@@ -11,7 +11,7 @@ PIP := pip==26.3
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --prefer-binary --no-input -c constraints.txt
 
-# A file of tests to each core, whole rounds (tests/flows) first: they take longest.
+# A file of tests to each core, in the order of their names: whole rounds (tests/flows), which take longest, come early.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A dot every three seconds while pip works. It ends with its shell.
@@ -48,8 +48,8 @@ format: $(VENV)/.dev  ## let ruff mend and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.runtime  ## measure the sample stream again (docs/RESULTS.md has the commands of all else)
-	$(BIN)/python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl
+bench: $(VENV)/.runtime  ## learn the demo's days once more and print their tables (docs/RESULTS.md has the commands of all else)
+	$(BIN)/python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl --params sample/params.yaml
 
 docs: $(VENV)/.runtime  ## write docs/SETTINGS.md from the code
 	$(BIN)/python docs/settings.py

@@ -1,6 +1,6 @@
 """Runs a stream of batches through the real stages and prints what was learnt and kept.
 
-    python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl
+    python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl --params sample/params.yaml
     python -m benchmarks contexts.jsonl --records 8 --set integrate.epochs=6
     python -m benchmarks contexts.jsonl --records 20 --split 2
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from benchmarks.machine import described
 from flows import (
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, help="only the first so many records of each file")
     parser.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
     parser.add_argument("--workspace", type=Path, help="folder to work in and keep (default: a temporary one)")
     arguments = parser.parse_args()
@@ -49,7 +51,7 @@ def main() -> None:
         logging.getLogger("selfparam").setLevel(logging.INFO)
         ws = Workspace((arguments.workspace or Path(scratch)).resolve())
         given = [batch for file in arguments.files for batch in split(file, arguments.records, arguments.split)]
-        run(ws, given, changed(arguments.set, arguments.seed))
+        run(ws, given, changed(arguments.set, arguments.seed, arguments.params))
 
 
 def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
@@ -61,9 +63,9 @@ def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
     return [(f"{file.name} {s + 1}-{min(s + size, len(lines))}", lines[s : s + size]) for s in starts]
 
 
-def changed(assignments: list[str], seed: int) -> dict[str, Any]:
-    """The content of a `params.yaml` that changes the defaults."""
-    values: dict[str, Any] = {"seed": seed}
+def changed(assignments: list[str], seed: int, params: Path | None = None) -> dict[str, Any]:
+    """The content of a `params.yaml` that changes the defaults, or those of the file `params`."""
+    values: dict[str, Any] = (yaml.safe_load(params.read_text(encoding="utf-8")) if params else {}) | {"seed": seed}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
         section, _, key = name.partition(".")

@@ -4,8 +4,8 @@
 
 FT(C) is cross-entropy on the contexts, FT(S) cross-entropy on the answers of the pairs; neither sees other text. The
 published objective is KL(teacher || student) on pairs and unrelated text. The default adds the evidence beside the
-question and a share of the written token; the last two rows add near misses, and sentences of the student's own. All
-train what the settings say (LoRA, merged, or all weights).
+question, a share of the written token, measured curvature and the way back to the base; the last two rows add near
+misses, and sentences of the student's own. All train what the settings say (LoRA, merged, or all weights).
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m benchmarks.roofline sample/day-1.jsonl --model folder-of-a-model
 
 The peak is the fastest of some large products in the same number format. The step is the default one, without replay:
-new sentences beside unrelated ones, for which the same file's first sentences stand in.
+new sentences beside unrelated ones, for which the same file's stand in.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from models.configs import IntegrateConfig
 from models.contexts import prompt_text
 from models.model import LanguageModel
 
-COMPLETION_TOKENS = 40  # as long as our synthesis lets an answer be
+COMPLETION_TOKENS = 40  # longest text that is written to a question: a sentence or two
 
 
 def on_policy(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:

@@ -1,7 +1,8 @@
 """Answers of one version to questions: what `selfparam ask` and `selfparam evaluate` call.
 
 A version is `base`, `champion`, a number of the registry or a batch; its weights come from the registry's copy,
-which no stage rewrites. Greedy, so the same question has the same answer.
+which no stage rewrites; those of the base, and of a batch that is not registered yet, from `data/weights`. Greedy, so
+the same question has the same answer.
 """
 
 import json

@@ -83,11 +83,16 @@ def differences(ws: Workspace, a: str, b: str) -> tuple[int, list[Difference]]:
 
 def paired(ws: Workspace, a: str, b: str) -> dict[str, dict[str, Any]]:
     """What `b` has more than `a` on the probes that both were asked, with its bootstrap interval over experiences
-    (95 %; None for less than two of them)."""
+    (95 %; None for less than two of them). Those that are superseded by now, or ask for nothing of a batch, do not
+    count: an older version's answers say only what was known in its day."""
     from models.metrics import bootstrap_interval  # imports torch
 
     said_a, said_b = stored_answers(ws, a, b), stored_answers(ws, b, a)
-    common = [key for key in said_a if key in said_b and said_a[key].kind not in ("superseded", "locality")]
+    common = [
+        key
+        for key in said_a
+        if key in said_b and {said_a[key].kind, said_b[key].kind}.isdisjoint(("superseded", "locality"))
+    ]
     found = {}
     for measure in ("contains", "f1", "log_likelihood"):
         gains = [getattr(said_b[key], measure) - getattr(said_a[key], measure) for key in common]

@@ -1,7 +1,7 @@
 """`params.yaml` as it stands, and single sections of it checked.
 
-A stage reads its own section and nothing else; `flows.params` composes and checks the whole at the start of a round,
-and with it imports torch.
+A stage reads its own section (`base` also `evaluate`, for it measures the base); `flows.params` composes and checks the
+whole at the start of a round.
 """
 
 from typing import Any, TypeVar

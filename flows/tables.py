@@ -1,6 +1,6 @@
-"""What the metrics of the versions say, as rows: for the demo's table, the round's artifact and `compare`.
+"""What the metrics of the versions say, as rows: for the demo's table and the round's artifact.
 
-It reads `data/metrics` and `data/evaluation`; it loads no model and asks no tracker.
+It reads `data/metrics` and `data/retention`; it loads no model and asks no tracker.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """One round: all that has arrived is validated, synthesised, integrated, evaluated, registered and judged.
 
-A task run a stage, and each runs exactly one DVC stage: Prefect brings schedule, history and notifications, DVC
+A task run a stage, and each runs exactly one DVC stage: Prefect brings schedule, history and retries, DVC
 brings order, caching and lineage. Started by `selfparam run`, or by the schedule of `prefect.yaml`.
 """
 

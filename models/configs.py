@@ -106,8 +106,8 @@ class CourseConfig(BaseModel):
         0.0,
         ge=0,
         lt=1,
-        description="share of the new sentences (0.1) by which the passes are ended, for more `epochs`; learnt in the "
-        "last ones; 0: all `epochs`",
+        description="share of the new sentences (0.1; 64 of them at most) by which the passes are ended, for more "
+        "`epochs`; learnt in the last ones; 0: all `epochs`",
     )
     least_fall: float = Field(
         0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"

@@ -1,6 +1,7 @@
 """Loading and saving causal language models, and choosing the number format and attention that are fast here.
 
-Knows nothing of training. A model is any Hugging Face causal LM, by hub name or folder.
+Knows nothing of training. A model is a Hugging Face causal LM, by hub name or folder; `models.fit` says
+which are refused.
 """
 
 import time

@@ -151,7 +151,7 @@ class BatchReport(Record):
 
 
 class HistoryEntry(Record):
-    """An experience that was accepted, in which batch, and the digest by which a copy of it is known again."""
+    """An experience that was accepted, in which batch, and the digest of its text."""
 
     batch: str
     digest: str

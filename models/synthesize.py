@@ -1,4 +1,4 @@
-"""Synthesis: question-answer pairs about an experience, written by the model itself with the context in front.
+"""Synthesis: question-answer pairs about an experience, written by the model itself, sentence by sentence.
 
 How the model writes is `models.writing`'s affair; here stands what may be trained on, whoever wrote it.
 """

@@ -45,7 +45,7 @@ _STREAM = ("f1", "contains", "log_likelihood")
 
 
 def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, seed: int) -> None:
-    """Write the folder `data/evaluation/<batch>` and `data/metrics/<batch>.json`."""
+    """Write the folder `data/evaluation/<batch>`, `data/retention/<batch>.csv` and `data/metrics/<batch>.json`."""
     history = read_records(ws.validated(batch) / "history.jsonl", HistoryEntry)
     probes = questions(history)
     mine = [q for q in probes if q.batch == batch]

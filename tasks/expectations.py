@@ -45,7 +45,10 @@ class ExpectContextToHoldText(gxe.ExpectColumnValuesToBeBetween):
 
 class ExpectTextToBeNew(gxe.ExpectColumnValuesToBeNull):
     column: str = "copy_of"
-    description: str = "No text was accepted before or stands earlier in the batch (case and white space aside)"
+    description: str = (
+        "No text was accepted before or stands earlier in the batch (case and white space aside), unless it brings a "
+        "new pair"
+    )
 
 
 class ExpectIdToBeUnique(gxe.ExpectColumnValuesToBeNull):

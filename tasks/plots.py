@@ -1,4 +1,4 @@
-"""The pictures of a round, as PNG for people and as Vega-Lite for `dvc plots` and the browser.
+"""The pictures of a round, as PNG and as Vega-Lite for the browser. (`dvc plots` draws the tables themselves.)
 
 Knows tables and figures, no model and no tracker. The Vega-Lite files carry their data: they open anywhere.
 Colours are from Okabe and Ito's set and from cividis, which keep their order for colour-blind eyes and in grey.
@@ -29,7 +29,7 @@ def plot_retention(matrix: pd.DataFrame, png: Path, vega: Path, *, measure: str 
     """Draw what every version holds of every batch: a row a batch, a column a version, lower triangle by age.
 
     `matrix` has the columns `version`, `batch` and `measure`; the versions `open_book` (upper bound) and `base`
-    (before anything was learnt) stand on the left, apart. Empty cells were never measured: that version came before.
+    (before anything was learnt) stand on the left, apart. Empty cells were never measured.
     """
     batches = list(dict.fromkeys(matrix["batch"]))
     known = list(dict.fromkeys(matrix["version"]))

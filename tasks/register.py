@@ -1,4 +1,4 @@
-"""Records a round in MLflow: one run with all that was measured, and the version that came of it.
+"""Records a batch that was learnt in MLflow: one run with all that was measured, and the version that came of it.
 
 The version is created last, in one call that carries its tags: there is a whole version or none. What a killed
 call left behind is marked FAILED, deleted and made anew by the next one; a finished one is found again by the

@@ -1,4 +1,4 @@
-"""Where everything lies in a workspace. The only module that spells a path under `data/`."""
+"""Where everything lies in a workspace. Only what tells DVC and git of it spells a path under `data/`, too."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,8 @@ class Workspace:
         return self.root / "data" / "training" / f"{batch}.csv"
 
     def evaluation(self, version: str) -> Path:
-        """Folder: `answers.jsonl`, `scores.csv`, `general.json`, `plots/`."""
+        """Folder: `scores.csv`, the answers that they are of (`*.jsonl`), `general.json`, `plots/`; of the base no
+        scores, and the unrelated text by which all versions are measured (`unrelated/`)."""
         return self.root / "data" / "evaluation" / version
 
     def retention(self, batch: str) -> Path:

@@ -52,6 +52,16 @@ def test_settings_are_numbers_or_words() -> None:
     }
 
 
+def test_settings_may_begin_with_those_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("seed: 7\nintegrate: {epochs: 4, layers: 0.5}\nevaluate: {}\n", encoding="utf-8")
+    assert changed(["integrate.epochs=2"], seed=3, params=file) == {
+        "seed": 3,
+        "integrate": {"epochs": 2, "layers": 0.5},
+        "evaluate": {},
+    }
+
+
 @pytest.mark.parametrize("assignment", ["epochs=5", "integrate.epochs=", "integrate.epochs"])
 def test_a_setting_without_section_or_value_is_refused(assignment: str) -> None:
     with pytest.raises(SystemExit, match=r"section\.key=value"):
