@@ -61,6 +61,14 @@ class Batches:
         """The newest batch that the gate let in; `base` where there is none."""
         return next((n for n, entry in reversed(self.batches.items()) if entry.state == "accepted"), BASE)
 
+    def lineage(self, batch: str) -> list[str]:
+        """The batch, what it was learnt on top of, and so on to the base."""
+        line: list[str] = []
+        while batch in self.batches and batch not in line:
+            line.append(batch)
+            batch = self.batches[batch].parent
+        return [*line, BASE]
+
     def begun(self, batch: str, parent: str) -> "Batches":
         return replace(self, batches={**self.batches, batch: Entry(parent=parent)})
 

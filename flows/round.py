@@ -42,21 +42,33 @@ def begin_next(ws: Workspace, params: Params) -> str | None:
     """The batch to work on: one that a killed round left, else the oldest pending one, entered with its parent.
 
     What was begun keeps its parent, unless the gate has refused that one since, or somebody has made another one the
-    champion before anything was decided about the batch.
+    champion before anything was decided about the batch. Nothing is learnt on top of itself, or of what was learnt on
+    top of it: where the champion is such a one, the nearest version below that stands takes its place.
     """
     known = batches.read(ws)
     if known.unfinished:
         batch = known.unfinished[0]
         parent = known.batches[batch].parent
-        is_sound = parent == BASE or (parent in known.batches and known.batches[parent].state == "accepted")
-        if is_sound and (journal.was_judged(ws, batch) or parent == champions_batch(ws, params)):
+        if stands(ws, known, parent) and (journal.was_judged(ws, batch) or parent == champions_batch(ws, params)):
             return batch
     elif waiting := batches.pending(ws, known):
         batch = waiting[0]
     else:
         return None
-    batches.write(ws, known.begun(batch, parent=champions_batch(ws, params)))
+    parent = champions_batch(ws, params)
+    if batch in known.lineage(parent):
+        parent = next(below for below in known.lineage(batch)[1:] if stands(ws, known, below))
+    batches.write(ws, known.begun(batch, parent=parent))
     return batch
+
+
+def stands(ws: Workspace, known: batches.Batches, batch: str) -> bool:
+    """Whether a batch may be learnt on top of this one: the base, what the gate let in, or what somebody made the
+    champion after it was refused."""
+    if batch not in known.batches:
+        return batch == BASE
+    state = known.batches[batch].state
+    return state == "accepted" or (state == "refused" and journal.was_promoted_since(ws, batch))
 
 
 def champions_batch(ws: Workspace, params: Params) -> str:
@@ -129,8 +141,9 @@ def nothing_to_learn(ws: Workspace, batch: str) -> str | None:
     if report["pairs"]:
         return None
     return (
-        f"no question and answer could be written about {', '.join(report['without_pairs'])}. Take it in again with "
-        "`qa`; or set synthesize.endpoint, delete the batch under `rejected:` in batches.yaml, and run again"
+        f"no question and answer could be written about {', '.join(report['without_pairs'])}, but what a probe asks. "
+        "Take it in again with other `qa`; or set synthesize.endpoint, delete the batch under `rejected:` in "
+        "batches.yaml, and run again"
     )
 
 

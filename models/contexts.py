@@ -5,6 +5,7 @@ the context a question is about, that part stands once more next to the question
 A model with a chat template gets its template; one without gets "Question: … Answer: …".
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -18,10 +19,24 @@ SETTLED = (
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, question: str, context: str | None = None) -> str:
     """The prompt up to where the answer begins; with `context` it is the teacher's, without the student's."""
+    question, context = as_text(tokenizer, question), context and as_text(tokenizer, context)
     if tokenizer.chat_template:
         content = f"{context}\n\n{question}" if context else question
         return chat_text(tokenizer, [{"role": "user", "content": content}])
     return f"{context}\n\nQuestion: {question}\nAnswer:" if context else f"Question: {question}\nAnswer:"
+
+
+def as_text(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """`text` without the tokenizer's control tokens: where it spells one, as a document about chat templates does
+    (`<|im_end|>`), a zero-width space keeps it from being read as the end of a turn."""
+    controls = _controls(tokenizer)
+    return controls.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", text) if controls else text
+
+
+@lru_cache(maxsize=16)
+def _controls(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))) if tokens else None
 
 
 def beside(context: str, evidence: str | None) -> str:
@@ -59,7 +74,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, context: str |
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Token ids of an answer and of the end of the turn, so that stopping is learnt too."""
-    text = answer if tokenizer.chat_template else f" {answer}"
+    text = as_text(tokenizer, answer)
+    text = text if tokenizer.chat_template else f" {text}"
     return [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
 
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 from models.metrics import normalise
 from models.records import Experience
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")
+_QUESTION = ("?", "\u061f", "\uff1f")
 _BLANK = re.compile(r"\n\s*\n")
 _ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
 _MIDDLE = re.compile(r"[.!?] \S")  # a sentence ends and another begins: prose
@@ -21,11 +22,19 @@ FULL = 0.85  # of the longest line
 
 
 def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words; a conversation's without the roles."""
+    """The sentences of a context, in order, of at least four words; a conversation's without the roles. What goes on
+    for more than `LONGEST` words without an end, such as a transcript, is cut."""
     context = experience.context
     texts = [context] if isinstance(context, str) else [turn.content for turn in context]
     said = [" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(unwrapped(text))]
-    return list(dict.fromkeys(part for part in said if len(part.split()) >= 4 and not part.endswith("?")))
+    told = [piece for part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
+    return list(dict.fromkeys(piece for piece in told if len(piece.split()) >= 4))
+
+
+def _within(sentence: str, most: int) -> list[str]:
+    """A sentence in pieces of at most `most` words, cut where its grammar lets go, else where it must be."""
+    pieces = [piece.split() for piece in parts(sentence, most)]
+    return [" ".join(words[at : at + most]) for words in pieces for at in range(0, len(words), most)]
 
 
 def unwrapped(text: str) -> str:
@@ -49,6 +58,7 @@ def _joined(lines: list[str]) -> str:
 
 
 LONG = 22  # words; an answer of more is not read to its end
+LONGEST = 80  # words of a sentence
 SHORTEST = 5  # words of a part
 # Where a sentence may be cut, best first: between clauses, at a comma or bracket, before a word that links.
 _CUTS = tuple(
@@ -63,11 +73,11 @@ _CUTS = tuple(
 _WORSE = 0.25  # by how much of the sentence a cut may lie nearer to the middle than one of the kind before
 
 
-def parts(sentence: str) -> list[str]:
-    """A sentence of at most `LONG` words as it is, a longer one cut where its grammar lets go, near the middle, and so
+def parts(sentence: str, most: int = LONG) -> list[str]:
+    """A sentence of at most `most` words as it is, a longer one cut where its grammar lets go, near the middle, and so
     on; brackets stay whole."""
     count = len(sentence.split())
-    if count <= LONG:
+    if count <= most:
         return [sentence]
     found = []
     for worse, cut in enumerate(_CUTS):
@@ -79,7 +89,7 @@ def parts(sentence: str) -> list[str]:
     if not found:
         return [sentence]
     _, one, other = min(found)
-    return [*parts(one.rstrip(" ,;:\u2013\u2014")), *parts(other)]
+    return [*parts(one.rstrip(" ,;:\u2013\u2014"), most), *parts(other, most)]
 
 
 # Words that tell nothing of what a question is about.

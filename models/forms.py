@@ -21,8 +21,9 @@ _VERB = re.compile(r"is|are|was|were|has|have|costs|pays|.{3,}ed")
 _NAME = re.compile(r"[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
 _NUMBER = re.compile(r"\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
 TIME = re.compile(
-    r"\d:\d\d|midnight|noon|January|February|March|April|May|June|July|August|September|October|November|December"
-    r"|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|[ap]\.?m\.?\b"
+    r"\d:\d\d|\d ?[ap]\.?m\b|\b(?:midnight|noon|January|February|March|July|September|October|November|December"
+    r"|(?:April|May|June|August)(?! [A-Z])"  # before a name they are one's first name
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?)\b"
 )
 
 
@@ -36,45 +37,53 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a sentence that can be asked for, and the words that stand in for it."""
+    """A part of a sentence that can be asked for, where it begins, and the words that stand in for it."""
 
     text: str
+    start: int
     stand_in: str
+
+    def asked(self, sentence: str) -> str:
+        """The sentence with the words that stand in."""
+        return sentence[: self.start] + self.stand_in + sentence[self.start + len(self.text) :]
 
 
 def spans(fact: str) -> list[Span]:
     """What can be asked for in a sentence: numbers, names, how it ends, how it begins."""
-    words = fact.rstrip(".!").split()
-    found = [m.group() for m in _NUMBER.finditer(fact)]
-    last_link = max((i for i, word in enumerate(words[:-1]) if word.lower() in _LINK), default=len(words) - 3)
-    found.append(" ".join(words[last_link + 1 :]))
-    found += [m.group() for m in _NAME.finditer(fact) if m.start() > 0]
-    verb = next((i for i, word in enumerate(words[2:8], start=2) if _VERB.fullmatch(word)), 0)
+    words = list(re.finditer(r"\S+", fact.rstrip(".!")))
+    found = [m.span() for m in _NUMBER.finditer(fact)]
+    last_link = max((i for i, m in enumerate(words[:-1]) if m.group().lower() in _LINK), default=len(words) - 3)
+    found += [(m.start(), len(fact)) for m in words[max(last_link + 1, 0) :][:1]]
+    found += [m.span() for m in _NAME.finditer(fact) if m.start() > 0]
+    verb = next((m for m in words[2:8] if _VERB.fullmatch(m.group())), None)
     if verb:
-        found.append(" ".join(words[:verb]))
+        found.append((0, verb.start()))
     first_name = next((m for m in _NAME.finditer(fact) if m.start() > 0), None)
     if first_name and len(fact[: first_name.end()].split()) <= 5:
-        found.append(fact[: first_name.end()])
-    texts = [t.strip(" .,!") for t in found]
-    distinct = {normalise(t): t for t in reversed(texts) if normalise(t) and len(t) <= 0.7 * len(fact)}
-    return [_span(fact, words, text) for text in reversed(distinct.values())]
+        found.append((0, first_name.end()))
+    distinct: dict[str, Span] = {}
+    for start, end in reversed(found):
+        text = fact[start:end].strip(" .,!")
+        if normalise(text) and len(text) <= 0.7 * len(fact):
+            distinct[normalise(text)] = _span(fact, text, fact.index(text, start))
+    return list(reversed(distinct.values()))
 
 
-def _span(fact: str, words: Sequence[str], text: str) -> Span:
-    before = fact[: fact.find(text)].split()
+def _span(fact: str, text: str, start: int) -> Span:
+    before = fact[:start].split()
     after_place = bool(before) and before[-1].lower() in _PLACE
     after_place |= len(before) > 1 and before[-1].lower() == "the" and before[-2].lower() in _PLACE
     number, noun = text[:1].isdigit(), text.split()[-1]
     if TIME.search(text):
-        return Span(text, "what time")
+        return Span(text, start, "what time")
     if number:
         counted = noun if noun.isalpha() else ""
-        return Span(text, f"how many {counted}".strip())
+        return Span(text, start, f"how many {counted}".strip())
     if after_place:
-        return Span(text, "which place")
+        return Span(text, start, "which place")
     if text[0].isupper() and before:
-        return Span(text, "who or what")
-    return Span(text, "what")
+        return Span(text, start, "who or what")
+    return Span(text, start, "what")
 
 
 def echoes(facts: Sequence[str], count: int) -> list[Written]:
@@ -83,7 +92,7 @@ def echoes(facts: Sequence[str], count: int) -> list[Written]:
     result = []
     for fact in facts:
         for span in spans(fact)[:count]:
-            body = fact.rstrip(".!").replace(span.text, span.stand_in, 1)
+            body = span.asked(fact.rstrip(".!"))
             if name and name not in fact:
                 body = f"About {name}: {body}"
             result.append(Written(body[0].upper() + body[1:] + "?", fact, fact))
@@ -91,14 +100,16 @@ def echoes(facts: Sequence[str], count: int) -> list[Written]:
 
 
 class Form(NamedTuple):
-    """A question about a sentence; `{}` stands for its subject, unless that is what is asked for."""
+    """A question about a sentence; the first `{}` stands for its subject (None where that is what is asked for)."""
 
     template: str
-    subject: str
+    subject: str | None
     fact: str
 
     def written(self, subject: str | None = None) -> Written:
-        return Written(self.template.format(subject or self.subject), self.fact, self.fact)
+        name = subject or self.subject
+        question = self.template.replace("{}", name, 1) if name else self.template  # a text may hold braces of its own
+        return Written(question, self.fact, self.fact)
 
 
 _COPULA = re.compile(r"((?:The|A|An) [^,;]+?) (is|was|are|were) (in|on|at|near|called|named)? ?([^,;]+?)[.!]")
@@ -171,11 +182,12 @@ def of_actions(fact: str) -> list[Form]:
             forms = [f"Where {body}?", f"{by.capitalize()} which {kind} {body}?" if kind else f"What {body} {by}?"]
         else:
             forms = [f"What {body} {by}?", *([f"{by.capitalize()} which {kind} {body}?"] if kind else [])]
+    found = [Form(form, _inside(subject), fact) for form in forms]
     if not passive:
         typed = re.match(r"The ([a-z]+) [A-Z]", subject)
         who = f"Which {typed.group(1)}" if typed else "Who" if _NAME.fullmatch(subject) else "What"
-        forms.append(f"{who} {does} {rest}?")
-    return [Form(form, _inside(subject), fact) for form in forms]
+        found.append(Form(f"{who} {does} {rest}?", None, fact))
+    return found
 
 
 _PLACES = frozenset(
@@ -233,10 +245,10 @@ def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
     turn: Counter[str] = Counter()
     result = []
     for form in forms:
-        if turn[form.fact] == 2 or form.fact == facts[0] or "{}" not in form.template:
+        if turn[form.fact] == 2 or form.fact == facts[0] or form.subject is None:
             continue
-        if name in form.subject:
-            subject = form.subject.replace(name, whole)
+        if _word(name).search(form.subject):
+            subject = _word(name).sub(lambda _: whole, form.subject)
         elif _NAME.search(form.subject) is None and name not in form.fact:
             subject = f"{form.subject} of {whole}" if turn[form.fact] else f"{form.subject} at {name}"
         else:
@@ -245,6 +257,11 @@ def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
             turn[form.fact] += 1
             result.append(form.written(subject))
     return result
+
+
+def _word(name: str) -> re.Pattern[str]:
+    """A name where it stands alone, and not within a longer word."""
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
 _CALLED = re.compile(r"((?:The|A|An) [^,;]+?) (?:is|was)(?: called| named)? ((?:[A-Z][\w'-]+ ?){2,})[.!]?")
@@ -260,18 +277,19 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
     for fact in facts:
         called, goes = _CALLED.fullmatch(fact), _DOES_WITH.fullmatch(fact)
         if called:
-            role, names = _inside(called.group(1)), [f"the {called.group(2).strip()}", called.group(2).strip()]
+            role, names = _inside(called.group(1)), (f"the {called.group(2).strip()}", called.group(2).strip())
         elif goes:
             who, does, by, name, kind = goes.groups()
-            role, names = f"the {kind} that {_inside(who)} {does} {by}", [name]
+            role, names = f"the {kind} that {_inside(who)} {does} {by}", (name,)
         else:
             continue
+        words = [_word(name) for name in names]
         turn: Counter[str] = Counter()
         for pair in pairs:
-            name = next((n for n in names if n in pair.question), None)
-            if name and pair.evidence != fact and turn[pair.evidence] < 3:
+            found = next(filter(None, (word.search(pair.question) for word in words)), None)
+            if found and pair.evidence != fact and turn[pair.evidence] < 3:
                 turn[pair.evidence] += 1
-                question = pair.question.replace(name, role, 1)
+                question = pair.question[: found.start()] + role + pair.question[found.end() :]
                 result.append(Written(question, pair.answer, f"{fact} {pair.evidence}"))
     return result
 
@@ -345,7 +363,7 @@ def clozes(facts: Sequence[str], count: int) -> list[Written]:
     """A sentence cut off before its spans; the whole sentence is the answer."""
     result = []
     for fact in facts:
-        starts = sorted({fact.find(span.text) for span in spans(fact)} - {0}, reverse=True)
+        starts = sorted({span.start for span in spans(fact)} - {0}, reverse=True)
         result += [
             Written(f"Complete the sentence: {fact[:start].strip()} ...", fact, fact) for start in starts[:count]
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.facts import stems
 from models.files import lines_of, written_aside
 from models.metrics import alike, normalise
 from models.teacher import TargetSentence
@@ -51,10 +52,10 @@ def load_sentences(folder: Path) -> list[TargetSentence]:
 def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSentence]) -> list[TargetSentence]:
     """The replayed sentences whose question the new batch does not ask again with another answer.
 
-    Questions need not be the same: "How much is it?" is asked again by "How much is it now?". But where each names what
-    the other does not (article 1001, article 1002; Monday, Tuesday) they ask about two things, however alike. Where
-    two questions for one answer are asked again, all for it go ("What costs 14 crowns?"): one alone may be open ("What
-    do you know about the ferry?").
+    Questions need not be the same: "How much is it?" is asked again by "How much is it now?". But where each says what
+    the other does not (article 1001, article 1002; Monday, Tuesday; a single, a return ticket) they ask about two
+    things, however alike. Where two questions for one answer are asked again, all for it go ("What costs 14 crowns?"):
+    one alone may be open ("What do you know about the ferry?").
     """
     asked = [(s.question, frozenset(normalise(s.question).split())) for s in new]
     same = {(s.question, s.answer) for s in new}
@@ -71,17 +72,20 @@ def _told(sentence: TargetSentence) -> tuple[object, ...]:
 def _asked_again(question: str, asked: Sequence[tuple[str, frozenset[str]]]) -> bool:
     words = frozenset(normalise(question).split())
     return any(
-        alike(words, theirs, ASKED_AGAIN) and not (_names(question, words - theirs) and _names(other, theirs - words))
+        alike(words, theirs, ASKED_AGAIN)
+        and not (_says_more(question, words - theirs, theirs) and _says_more(other, theirs - words, words))
         for other, theirs in asked
     )
 
 
-def _names(question: str, words: frozenset[str]) -> bool:
-    """Whether one of these words of a question is a number or a name: written with a digit, or with a capital and not
-    as its first word."""
+def _says_more(question: str, words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether one of these words of a question, which the other does not have, tells what it is about: a number, a name
+    (written with a capital, and not as its first word), or a word that is no other form of one of the other's."""
     said = [word.strip(".,;:!?\"'()") for word in question.split()]
     named = {normalise(word) for word in said[1:] if word[:1].isupper()}
-    return any(word in named or any(map(str.isdigit, word)) for word in words)
+    return any(word in named or any(map(str.isdigit, word)) for word in words) or bool(
+        stems(" ".join(words)) - stems(" ".join(others))
+    )
 
 
 def within_budget(sentences: Sequence[TargetSentence], budget: int, *, seed: int) -> list[TargetSentence]:

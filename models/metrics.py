@@ -5,19 +5,46 @@ answer counts. Streams as continual learning defines them (Lopez-Paz and Ranzato
 """
 
 import re
-import string
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces between words.
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])"
+)
+
+
+class _NoPunctuation(dict[int, int | None]):
+    """For `str.translate`: no punctuation and no symbols of any script. Of ASCII those of `string.punctuation`."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code))[0] in "PS" else code
+        return self[code]
+
+
+_PUNCTUATION = _NoPunctuation()
 
 
 def normalise(text: str) -> str:
-    """Lower case, no punctuation, no articles, single spaces (SQuAD's evaluation script)."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    """Lower case, no punctuation, no articles, single spaces (SQuAD's evaluation script); of scripts without spaces
+    each character is a word (as in MLQA's)."""
+    return " ".join(_ARTICLES.sub(" ", _bare(text).lower()).split())
+
+
+def _bare(text: str) -> str:
+    """Without punctuation; the case and the articles stay."""
+    return " ".join(_UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).translate(_PUNCTUATION)).split())
+
+
+def _readings(answer: str, gold: str) -> tuple[str, str]:
+    """Both normalised; a gold answer that is nothing but an article (platform A) as it is written."""
+    if wanted := normalise(gold):
+        return normalise(answer), wanted
+    return _bare(answer), _bare(gold)
 
 
 def alike(words: frozenset[str], others: frozenset[str], share: float) -> bool:
@@ -27,18 +54,18 @@ def alike(words: frozenset[str], others: frozenset[str], share: float) -> bool:
 
 def exact(answer: str, golds: Sequence[str]) -> float:
     """1 if the normalised answer equals a normalised gold answer, else 0."""
-    return float(any(normalise(answer) == normalise(gold) for gold in golds))
+    return float(any(said == wanted for said, wanted in (_readings(answer, gold) for gold in golds)))
 
 
 def contains(answer: str, golds: Sequence[str]) -> float:
     """1 if a gold answer's words stand in the answer, in order and next to each other, else 0."""
-    words = f" {normalise(answer)} "
-    return float(any(f" {normalise(gold)} " in words for gold in golds))
+    readings = (_readings(answer, gold) for gold in golds)
+    return float(any(f" {wanted} " in f" {said} " for said, wanted in readings if wanted))
 
 
 def f1(answer: str, golds: Sequence[str]) -> float:
     """Harmonic mean of precision and recall over words, in [0, 1]; the best gold answer counts."""
-    return max(_f1(normalise(answer).split(), normalise(gold).split()) for gold in golds)
+    return max(_f1(said.split(), wanted.split()) for said, wanted in (_readings(answer, gold) for gold in golds))
 
 
 def _f1(answer: list[str], gold: list[str]) -> float:
@@ -108,8 +135,8 @@ def bootstrap_interval(
     if len(names) < 2:
         return None
     sums_G, counts_G = (
-        torch.tensor([sum(v for v, g in zip(column, groups, strict=True) if g == n) for n in names])
-        for column in (values, over or [1.0] * len(values))
+        torch.tensor([totals[name] for name in names])
+        for totals in (_totals(values, groups), _totals(over or [1.0] * len(values), groups))
     )
     picks_RG = torch.randint(len(names), (draws, len(names)), generator=torch.Generator().manual_seed(seed))
     totals_R = counts_G[picks_RG].sum(-1)
@@ -119,3 +146,11 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = torch.quantile(means_R.double(), torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high
+
+
+def _totals(values: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
+    """The sum of the values of each group."""
+    totals = dict.fromkeys(groups, 0.0)
+    for value, group in zip(values, groups, strict=True):
+        totals[group] += value
+    return totals

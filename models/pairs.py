@@ -144,10 +144,10 @@ def _kind(told: str) -> str:
     return kind if kind in KINDS else OTHER
 
 
-_ITEM = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+\s*[.):]\s*)?")  # a bullet or a number
+_ITEM = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+\s*[.):](?!\d)\s*)?")  # a bullet or a number, and no time or price
 _KIND = re.compile(r"^[\[(]([\w /-]{2,20})[\])]\s*:?\s*")  # [who], (yes/no)
 _QUESTION = re.compile(r"^(?:question|q)\s*\d*\s*[.:)-]\s*", re.IGNORECASE)
-_ANSWER = re.compile(r"^(?:answer|a)\s*\d*\s*[.:)-]\s*", re.IGNORECASE)
+_ANSWER = re.compile(r"^(?:(?:answer\s*\d*|a\s*\d+)\s*[.:)-]|a\s*[:)])\s*", re.IGNORECASE)  # no initial, no "A-frame"
 _ANSWER_INSIDE = re.compile(r"\s+(?:answer|a)\s*:\s*", re.IGNORECASE)
 
 

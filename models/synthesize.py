@@ -4,6 +4,7 @@ How the model writes is `models.writing`'s affair; here stands what may be train
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -93,7 +94,10 @@ class Leak:
 
     def __init__(self, probes: Sequence[str], likeness: float = 0.9) -> None:
         self._likeness = likeness
-        self._words = [frozenset(normalise(p).split()) for p in probes]
+        self._with: dict[str, list[frozenset[str]]] = {}  # the probes by each of their words
+        for words in {frozenset(normalise(probe).split()) for probe in probes}:
+            for word in words:
+                self._with.setdefault(word, []).append(words)
 
     @classmethod
     def of(cls, experiences: Sequence[Experience], forbidden: Sequence[str]) -> "Leak":
@@ -102,7 +106,10 @@ class Leak:
 
     def holds(self, question: str) -> bool:
         words = frozenset(normalise(question).split())
-        return any(alike(words, probe, self._likeness) for probe in self._words)
+        # a probe that is so like it lacks few of its words, so it has one of any `few + 1`: of the rarest
+        few = len(words) - math.floor(self._likeness * len(words))
+        rarest = sorted(words, key=lambda word: len(self._with.get(word, ())))[: few + 1]
+        return any(alike(words, probe, self._likeness) for word in rarest for probe in self._with.get(word, ()))
 
 
 def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak: Leak) -> list[QAPair]:
@@ -114,8 +121,8 @@ def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak:
         for pair in pairs
         if (miss := locality.near_miss(pair.question, pair.answer, names, texts[pair.experience]))
     ]
-    taken = Leak([pair.question for pair in pairs], likeness=1)
-    return [pair for pair in filtered(found, leak) if not taken.holds(pair.question)]
+    taken = {frozenset(normalise(pair.question).split()) for pair in pairs}
+    return [pair for pair in filtered(found, leak) if frozenset(normalise(pair.question).split()) not in taken]
 
 
 def given(experience: Experience) -> list[QAPair]:

@@ -64,6 +64,12 @@ def was_judged(ws: Workspace, batch: str) -> bool:
     return any(move.batch == batch and move.what in ("accept", "refuse") for move in read(ws))
 
 
+def was_promoted_since(ws: Workspace, batch: str) -> bool:
+    """Whether a version of this batch was made the champion after the gate had last refused one."""
+    moves = [move.what for move in read(ws) if move.batch == batch and move.what in ("refuse", "promote")]
+    return moves[-1:] == ["promote"]
+
+
 def append(ws: Workspace, move: Move) -> None:
     """Add a line, whole or not at all: one write to a file opened for appending, and on disk before this returns."""
     line = (json.dumps(move.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()

@@ -101,6 +101,37 @@ def test_what_was_begun_on_a_champion_that_is_none_any_more_begins_anew(
     assert batches.read(ws).batches["b0002"].parent == "b0000"
 
 
+def settled(*parents: str) -> Batches:
+    """b0000, b0001, … on these parents, all let in."""
+    known = Batches()
+    for number, parent in enumerate(parents):
+        known = known.begun(f"b{number:04d}", parent).ended(f"b{number:04d}", "accepted")
+    return known
+
+
+def test_nothing_is_learnt_on_top_of_itself(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    champion = RegisteredVersion(number=3, batch="b0002", parent="b0001", run_id="3", created=at, tags={})
+    monkeypatch.setattr(registry, "champion", lambda *_: champion)
+    known = settled(BASE, "b0000", "b0001")
+    # all are judged anew (what `status` says to do after `dvc repro`), and the gate refuses the first now
+    known = known.ended("b0000", "refused").begun("b0001", "b0000").begun("b0002", "b0001")
+    batches.write(ws, known)
+    assert round.begin_next(ws, Params()) == "b0001"
+    assert batches.read(ws).lineage("b0002") == ["b0002", "b0001", BASE]
+    # what an older program wrote down is mended as well
+    batches.write(ws, known.begun("b0001", "b0001"))
+    assert round.begin_next(ws, Params()) == "b0001"
+    assert batches.read(ws).lineage("b0002") == ["b0002", "b0001", BASE]
+    # a refused version that somebody made the champion afterwards stands
+    who = {"who": "x", "why": "", "at": at, "was": None, "champion": 1, "version": 1, "batch": "b0000", "run": "1"}
+    lines = [Move(what=what, **who).model_dump_json() for what in ("refuse", "promote")]
+    ws.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    batches.write(ws, known)
+    assert round.begin_next(ws, Params()) == "b0001"
+    assert batches.read(ws).batches["b0001"].parent == "b0000"
+
+
 def test_a_batch_that_would_not_fit_on_the_disk_is_not_begun(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(ws.root)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage._replace(free=2500))

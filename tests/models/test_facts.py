@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from models.facts import sentences, unwrapped
+from models.facts import LONGEST, sentences, unwrapped
 from models.records import Experience
 
 PROSE = (
@@ -53,3 +53,16 @@ def test_a_conversation_is_read_turn_by_turn() -> None:
 def test_white_space_within_a_sentence_is_one_space() -> None:
     text = "The new office of  the company is\u00a0in the\tCopper  House."
     assert sentences(Experience(id="a", context=text)) == ["The new office of the company is in the Copper House."]
+
+
+@pytest.mark.parametrize("link", [" ", ", "])
+def test_a_text_without_ends_is_read_in_pieces(link: str) -> None:
+    words = [f"word{k}" for k in range(3000)]
+    read = sentences(Experience(id="a", context=link.join(words)))
+    assert all(4 <= len(piece.split()) <= LONGEST for piece in read)
+    assert [word.strip(",") for piece in read for word in piece.split()] == words
+
+
+def test_other_scripts_end_their_sentences_too() -> None:
+    text = "यह नाव हर दिन नौ बजे जाती है। वह शाम को लौट आती है।"
+    assert len(sentences(Experience(id="a", context=text))) == 2

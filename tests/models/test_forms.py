@@ -3,7 +3,7 @@
 import pytest
 
 from models.facts import evidence
-from models.forms import asked, combined, placed, polars, reverses, whys
+from models.forms import asked, clozes, combined, echoes, placed, polars, reverses, whys
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
@@ -173,3 +173,53 @@ def test_what_is_asked_for_its_reason(fact: str, wanted: list[str]) -> None:
     written = whys([fact])
     assert [w.question for w in written] == wanted
     assert all(w.answer == w.evidence == fact for w in written)
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        ("The template uses the placeholder {name}.", "What does the template use?"),
+        ("The parser returns the object {} to the caller.", "Where does the parser return the object {} to?"),
+        ("The command prints the sign } at the end.", "What does the command print the sign } at?"),
+        ('The client sends the body {"status": "ok"} to the server.',
+         'Where does the client send the body {"status": "ok"} to?'),
+    ],
+)  # fmt: skip
+def test_braces_of_a_text_are_text(fact: str, wanted: str) -> None:
+    facts = ("Notes of the Orvane Mill.", fact)
+    assert wanted in questions(fact)
+    assert all("Orvane Mill" in w.question for w in placed(asked(facts), facts))
+
+
+def test_a_span_is_asked_for_where_it_stands() -> None:
+    fact = "Flight 417 leaves the gate at 17."
+    assert [w.question for w in echoes([fact], 9)] == [
+        "Flight how many leaves the gate at 17?",
+        "Flight 417 leaves the gate at how many?",
+    ]
+    assert [w.question for w in clozes([fact], 9)] == [
+        "Complete the sentence: Flight 417 leaves the gate at ...",
+        "Complete the sentence: Flight ...",
+    ]
+
+
+def test_a_name_within_a_longer_name_is_another_one() -> None:
+    facts = ("The captain of the Silver Otter is Ann Lee.", "Ann Leeds repaired the north pump of Selby in 1921.")
+    assert combined([form.written() for form in asked(facts)], facts) == []
+    there = ("News of Orva.", "The mayor of Orvane is Bo Lund.")
+    assert not any("Orvane" in w.question for w in placed(asked(there), there))
+
+
+@pytest.mark.parametrize(
+    ("fact", "is_time"),
+    [
+        ("The clerk works in Mayfield Street.", False),
+        ("The clerk works with the team.", False),
+        ("The office opened in May.", True),
+        ("The office closes at 9 p.m.", True),
+        ("The office opens on Mondays.", True),
+        ("The letter came from June Carter.", False),
+    ],
+)
+def test_a_time_is_a_word_of_its_own(fact: str, is_time: bool) -> None:
+    assert any(q.startswith(("When", "At what time")) for q in questions(fact)) == is_time

@@ -95,6 +95,22 @@ def test_rows_of_a_table_do_not_supersede_one_another(sentence: Maker) -> None:
     assert len(without_superseded(old, [again])) == len(old) - 1
 
 
+def test_two_things_of_a_kind_do_not_supersede_one_another(sentence: Maker) -> None:
+    old = [
+        sentence("What is the price of the return ticket to the island?", answer=14),
+        sentence("Which ferry leaves from the north pier at noon?", answer=3),
+        sentence("What does an adult pay for the tour of the mill?", answer=5),
+    ]
+    new = [
+        sentence("What is the price of the single ticket to the island?", answer=8, origin="b0001"),
+        sentence("Which ferry leaves from the south pier at noon?", answer=4, origin="b0001"),
+        sentence("What does a child pay for the tour of the mill?", answer=2, origin="b0001"),
+    ]
+    assert without_superseded(old, new) == old
+    again = sentence("What is now the price of the return ticket to the island?", answer=16, origin="b0001")
+    assert without_superseded(old, [again]) == old[1:]
+
+
 def test_what_tells_the_same_falls_with_it(sentence: Maker) -> None:
     evidence = "A foot passenger pays 14 crowns."
     old = [

@@ -13,6 +13,10 @@ from models import metrics
         ("theatre", "theatre"),
         ("9:30 a.m.", "930 am"),
         ("", ""),
+        ("Anna’s „boat“ – €5 …", "annas boat 5"),
+        ("cafe\u0301", "café"),
+        ("北京是首都。", "北 京 是 首 都"),
+        ("नमस्ते, दुनिया।", "नमस्ते दुनिया"),  # vowel signs are no punctuation
     ],
 )
 def test_normalise(text: str, normal: str) -> None:
@@ -28,7 +32,12 @@ def test_normalise(text: str, normal: str) -> None:
         ("Holt Mara", ["Mara Holt"], 1, 0, 0),  # F1 knows no order, the others do
         ("nobody", ["Mara Holt"], 0, 0, 0),
         ("", ["Mara Holt"], 0, 0, 0),
-        ("the", ["a"], 1, 1, 1),  # nothing is left of either
+        ("the", ["a"], 0, 0, 0),  # an answer that is nothing but an article is taken as it is written
+        ("Platform A", ["A"], 2 / 3, 0, 1),
+        ("", ["A"], 0, 0, 0),
+        ("It is the “Silver Otter”.", ["Silver Otter"], 2 / 3, 0, 1),
+        ("10–12 crowns", ["10-12 crowns"], 1, 1, 1),
+        ("首都是北京。", ["北京"], 4 / 7, 0, 1),  # each character is a word
         ("Mara Mara", ["Mara"], 2 / 3, 0, 1),  # a word counts as often as it stands in both
         ("nine", ["9", "nine"], 1, 1, 1),  # the best gold answer counts
         ("nineteen", ["nine"], 0, 0, 0),  # words, not letters

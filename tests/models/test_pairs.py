@@ -46,6 +46,16 @@ def test_lists(reply: str) -> None:
     assert read(reply) == [pair._replace(kind=OTHER) for pair in (WHO, WHEN)]
 
 
+@pytest.mark.parametrize(
+    "answer", ["7:30 in the morning.", "1.5 million crowns.", "A. Smith repaired it.", "A-frames."]
+)
+def test_how_an_answer_begins_is_no_mark_of_a_list(answer: str) -> None:
+    assert read(f"1. {WHO.question}\n   {answer}\n2. {WHEN.question}\n   {answer}") == [
+        Pair(WHO.question, answer, OTHER),
+        Pair(WHEN.question, answer, OTHER),
+    ]
+
+
 def test_kinds_are_told_or_left_open() -> None:
     told = ["How many", "how-much", "yes/no", "Reverse", "haiku", ""]
     reply = "\n".join(line(Pair("Who is it?", "Ida Holm", kind)) for kind in told)

@@ -1,5 +1,6 @@
 """Pairs: no probe among them, the same for the same seed, made of what the context says."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.facts import sentences
-from models.metrics import normalise
+from models.metrics import alike, normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
 from models.synthesize import Leak, distinct, grounded, neighbours, synthesize, unlike
@@ -295,6 +296,18 @@ def test_every_span_stands_in_its_sentence_and_leaves_something_to_ask() -> None
 def test_leak(question: str, leaks: bool) -> None:
     assert Leak(["Where is it?", PROBE]).holds(question) is leaks
     assert not Leak([]).holds(question)
+
+
+def test_probes_are_found_as_if_each_were_compared() -> None:
+    draw = random.Random(0)
+    words = [f"w{k}" for k in range(14)]
+    probes = [" ".join(draw.sample(words, draw.randint(1, 12))) for _ in range(300)]
+    asked = [" ".join(draw.sample(words, draw.randint(1, 12))) for _ in range(300)]
+    for likeness in (0.5, 0.75, 0.9, 1.0):
+        leak = Leak(probes, likeness)
+        one_by_one = [any(alike(frozenset(q.split()), frozenset(p.split()), likeness) for p in probes) for q in asked]
+        assert [leak.holds(q) for q in asked] == one_by_one
+        assert any(one_by_one)
 
 
 def test_neighbours_are_pairs_about_others() -> None:
