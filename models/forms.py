@@ -276,6 +276,7 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
     result = []
     for fact in facts:
         called, goes = _CALLED.fullmatch(fact), _DOES_WITH.fullmatch(fact)
+        names: tuple[str, ...]
         if called:
             role, names = _inside(called.group(1)), (f"the {called.group(2).strip()}", called.group(2).strip())
         elif goes:
