@@ -29,7 +29,7 @@ from flows.params import Params
 from models import metrics
 from models.files import lines_of, read_json
 from models.records import HistoryEntry, read_records
-from tasks.evaluate import OPEN_BOOK, is_to_learn, questions
+from tasks.evaluate import OPEN_BOOK, counted, questions
 from tasks.workspace import BASE, Workspace
 
 Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
@@ -152,17 +152,17 @@ def kept(ws: Workspace, version: str, seed: int) -> str:
     its interval over experiences; none where an experience alone could turn what was learnt to nothing.
     """
     probes = questions(read_records(ws.validated(version) / "history.jsonl", HistoryEntry))
-    counted = [i for i, q in enumerate(probes) if is_to_learn(q.probe.kind) and not q.right_now]
+    mine = counted(probes)
     scores = pd.read_csv(ws.evaluation(version) / "scores.csv", dtype={"version": str, "batch": str})
-    experiences = [f"{probes[i].batch} {probes[i].experience}" for i in counted]
+    experiences = [f"{probes[i].batch} {probes[i].experience}" for i in mine]
     lines = [
-        f"| over all {len(counted)} probes | open book | right after each batch | at the end | kept (95 %) |",
+        f"| over all {len(mine)} probes | open book | right after each batch | at the end | kept (95 %) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, measure in (("containment", "contains"), ("F1", "f1"), ("recovered gap", "log_likelihood")):
-        by_version = scores.pivot(index="probe", columns="version", values=measure).loc[counted]
+        by_version = scores.pivot(index="probe", columns="version", values=measure).loc[mine]
         opened, now = by_version[OPEN_BOOK], by_version[version]
-        after = pd.Series({i: by_version.at[i, probes[i].batch] for i in counted})
+        after = pd.Series({i: by_version.at[i, probes[i].batch] for i in mine})
         means: list[float | None]
         if measure == "log_likelihood":
             opened, after, now = (column - by_version[BASE] for column in (opened, after, now))

@@ -53,7 +53,7 @@ def spans(fact: str) -> list[Span]:
     words = list(re.finditer(r"\S+", fact.rstrip(".!")))
     found = [m.span() for m in _NUMBER.finditer(fact)]
     last_link = max((i for i, m in enumerate(words[:-1]) if m.group().lower() in _LINK), default=len(words) - 3)
-    found += [(m.start(), len(fact)) for m in words[max(last_link + 1, 0) :][:1]]
+    found += [(m.start(), len(fact)) for m in words[last_link + 1 :][:1]]
     found += [m.span() for m in _NAME.finditer(fact) if m.start() > 0]
     verb = next((m for m in words[2:8] if _VERB.fullmatch(m.group())), None)
     if verb:
@@ -242,13 +242,14 @@ def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
     if not title:
         return []
     whole, name = title.groups()
+    word = _word(name)
     turn: Counter[str] = Counter()
     result = []
     for form in forms:
         if turn[form.fact] == 2 or form.fact == facts[0] or form.subject is None:
             continue
-        if _word(name).search(form.subject):
-            subject = _word(name).sub(lambda _: whole, form.subject)
+        if word.search(form.subject):
+            subject = word.sub(lambda _: whole, form.subject)
         elif _NAME.search(form.subject) is None and name not in form.fact:
             subject = f"{form.subject} of {whole}" if turn[form.fact] else f"{form.subject} at {name}"
         else:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from models.facts import stems
 from models.files import lines_of, written_aside
-from models.metrics import alike, normalise
+from models.metrics import alike, normalise, words_of
 from models.teacher import TargetSentence
 
 UNRELATED = "unrelated"
@@ -57,7 +57,7 @@ def without_superseded(replay: Sequence[TargetSentence], new: Sequence[TargetSen
     things, however alike. Where two questions for one answer are asked again, all for it go ("What costs 14 crowns?"):
     one alone may be open ("What do you know about the ferry?").
     """
-    asked = [(s.question, frozenset(normalise(s.question).split())) for s in new]
+    asked = [(s.question, words_of(s.question)) for s in new]
     same = {(s.question, s.answer) for s in new}
     changed = [s for s in replay if (s.question, s.answer) not in same and _asked_again(s.question, asked)]
     questions, told = {s.question for s in changed}, Counter(_told(s) for s in changed if s.evidence)
@@ -70,7 +70,7 @@ def _told(sentence: TargetSentence) -> tuple[object, ...]:
 
 
 def _asked_again(question: str, asked: Sequence[tuple[str, frozenset[str]]]) -> bool:
-    words = frozenset(normalise(question).split())
+    words = words_of(question)
     return any(
         alike(words, theirs, ASKED_AGAIN)
         and not (_says_more(question, words - theirs, theirs) and _says_more(other, theirs - words, words))

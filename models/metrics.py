@@ -35,6 +35,11 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", _bare(text).lower()).split())
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The different words of a text, normalised."""
+    return frozenset(normalise(text).split())
+
+
 def _bare(text: str) -> str:
     """Without punctuation; the case and the articles stay."""
     return " ".join(_UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).translate(_PUNCTUATION)).split())

@@ -14,7 +14,7 @@ from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.facts import evidence, sentences
-from models.metrics import alike, normalise
+from models.metrics import alike, normalise, words_of
 from models.model import LanguageModel
 from models.records import Experience, QAPair
 
@@ -95,7 +95,7 @@ class Leak:
     def __init__(self, probes: Sequence[str], likeness: float = 0.9) -> None:
         self._likeness = likeness
         self._with: dict[str, list[frozenset[str]]] = {}  # the probes by each of their words
-        for words in {frozenset(normalise(probe).split()) for probe in probes}:
+        for words in set(map(words_of, probes)):
             for word in words:
                 self._with.setdefault(word, []).append(words)
 
@@ -105,7 +105,7 @@ class Leak:
         return cls([*forbidden, *(p.question for e in experiences for p in e.probes)])
 
     def holds(self, question: str) -> bool:
-        words = frozenset(normalise(question).split())
+        words = words_of(question)
         # a probe that is so like it lacks few of its words, so it has one of any `few + 1`: of the rarest
         few = len(words) - math.floor(self._likeness * len(words))
         rarest = sorted(words, key=lambda word: len(self._with.get(word, ())))[: few + 1]
@@ -121,8 +121,8 @@ def neighbours(experiences: Sequence[Experience], pairs: Sequence[QAPair], leak:
         for pair in pairs
         if (miss := locality.near_miss(pair.question, pair.answer, names, texts[pair.experience]))
     ]
-    taken = {frozenset(normalise(pair.question).split()) for pair in pairs}
-    return [pair for pair in filtered(found, leak) if frozenset(normalise(pair.question).split()) not in taken]
+    taken = {words_of(pair.question) for pair in pairs}
+    return [pair for pair in filtered(found, leak) if words_of(pair.question) not in taken]
 
 
 def given(experience: Experience) -> list[QAPair]:
@@ -164,7 +164,7 @@ def unlike(pairs: Sequence[QAPair], likeness: float = 0.9) -> list[QAPair]:
     asked: dict[str, list[frozenset[str]]] = {}
     kept = []
     for pair in pairs:
-        words = frozenset(normalise(pair.question).split())
+        words = words_of(pair.question)
         before = asked.setdefault(normalise(pair.answer), [])
         if not any(alike(words, other, likeness) for other in before):
             before.append(words)

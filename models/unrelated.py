@@ -24,12 +24,11 @@ _QUIZ = """Questions of a quiz:
 - Where do polar bears live?
 - """
 _OPENINGS = ("What is the", "Who", "Which", "How many", "What", "In which", "When", "Where", "Who wrote", "What do")
+TOGETHER = 128  # turns that are sampled side by side: they share random numbers, so it is no setting
 _MARK = "\u241f"  # stands for the user's words where the template is cut; no template holds it
 
 
-def user_turns(
-    lm: LanguageModel, count: int, *, seed: int, max_new_tokens: int = 24, batch_size: int = 64
-) -> list[str]:
+def user_turns(lm: LanguageModel, count: int, *, seed: int, max_new_tokens: int = 24) -> list[str]:
     """At most `count` different user turns, sampled with `seed` and cut at their first line."""
     generator = torch.Generator().manual_seed(seed)
     before = prompt_text(lm.tokenizer, _MARK).split(_MARK)[0]
@@ -41,7 +40,7 @@ def user_turns(
             lm,
             prompts,
             max_new_tokens=max_new_tokens,
-            batch_size=batch_size,
+            batch_size=TOGETHER,
             temperature=temperature,
             generator=generator,
         )

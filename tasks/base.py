@@ -24,7 +24,6 @@ from models.unrelated import user_turns
 from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import BASE, Workspace
 
-TOGETHER = 128  # prompts that the base writes side by side: they share random numbers, so it is no setting
 FEWEST = 4  # prompts of unrelated text: of four one is kept for measuring
 
 log = logging.getLogger("selfparam")
@@ -47,7 +46,7 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
 
     asked_later = Leak([question for question, _ in general_facts()])
     given = _prompts(ws, config)
-    own = user_turns(lm, config.unrelated_samples, seed=seed, batch_size=TOGETHER)
+    own = user_turns(lm, config.unrelated_samples, seed=seed)
     prompts = [p for p in (*given, *own) if not asked_later.holds(p)]
     unrelated = _unrelated(lm, prompts, config, evaluate)
     if len(unrelated) < FEWEST:

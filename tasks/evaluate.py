@@ -77,7 +77,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     names = {"version": str, "batch": str}
     earlier = [pd.read_csv(before / "scores.csv", dtype=names)] if parent != BASE else []
     scores = pd.concat([*earlier, pd.DataFrame(rows, columns=SCORES)], ignore_index=True)
-    matrix = table(scores, [i for i, q in enumerate(probes) if is_to_learn(q.probe.kind) and not q.right_now])
+    matrix = table(scores, counted(probes))
 
     log.info("evaluate %s: general ability and drift", batch)
     general = general_ability(ws, lm, base.output_matrix_VD.detach(), config)
@@ -135,6 +135,11 @@ def questions(history: Sequence[HistoryEntry]) -> list[Question]:
 def is_to_learn(kind: str) -> bool:
     """Whether a probe of this kind asks for what a batch tells; the others ask for what shall stay as it was."""
     return kind != "locality"
+
+
+def counted(probes: Sequence[Question]) -> list[int]:
+    """Which of the probes tell what a version holds: they ask for what a batch tells, and nothing has superseded it."""
+    return [i for i, q in enumerate(probes) if is_to_learn(q.probe.kind) and not q.right_now]
 
 
 def superseded(probes: Sequence[Question], said: Sequence[Answer]) -> dict[str, Any]:
