@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer
@@ -94,10 +95,31 @@ def _with_prefix(
 def _fused(
     query_BHLE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, attention_mask: Tensor | None, scaling: float
 ) -> Tensor:
-    """torch's own kernels: those that it chooses by default on a GPU, and on processors, keep no scores."""
+    """torch's own kernels, which keep no scores."""
+    if query_BHLE.device.type == "cuda":
+        return _memory_efficient(query_BHLE, key_BKSE, value_BKSE, attention_mask, scaling)
     return scaled_dot_product_attention(
         query_BHLE, key_BKSE, value_BKSE, attention_mask, scale=scaling, enable_gqa=True
     )
+
+
+def _memory_efficient(
+    query_BHLE: Tensor, key_BKSE: Tensor, value_BKSE: Tensor, attention_mask: Tensor | None, scaling: float
+) -> Tensor:
+    """The kernel that every GPU has for additive masks (Rabe and Staats 2021), with the queries of all heads that share
+    a key head in one row: it knows no shared key heads, and torch would keep all scores instead.
+
+    cuDNN's, which torch prefers on some GPUs, plans anew for every shape (0.1 to 0.3 s on an H100), and packed rows
+    have another length in nearly every step.
+    """
+    rows, heads, queries, width = query_BHLE.shape
+    groups = key_BKSE.shape[1]
+    if attention_mask is not None:
+        attention_mask = attention_mask.repeat(1, 1, heads // groups, 1)
+    query_BKME = query_BHLE.reshape(rows, groups, -1, width)
+    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        out_BKME = scaled_dot_product_attention(query_BKME, key_BKSE, value_BKSE, attention_mask, scale=scaling)
+    return out_BKME.reshape(rows, heads, queries, width)
 
 
 _measured: dict[tuple[str, torch.dtype], bool] = {}
@@ -108,7 +130,7 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
 
     Measured once a machine (some 100 ms; `models.machine`), forward and backward. Plain products win in bfloat16 on
     processors, the kernel in float32 (measured: docs/LOG.md). On a GPU the kernel is taken unmeasured: it keeps no
-    scores, and the first calls, which choose a kernel, would decide.
+    scores, and a GPU's first calls, which load kernels, would decide.
     """
     if device.type != "cpu":
         return True

@@ -31,6 +31,7 @@ from models.teacher import TargetSentence
 log = logging.getLogger("selfparam")
 
 GROUPS = (NEW, "unrelated", "replay", "locality")
+COMPILES = "2.13"  # the oldest torch known to compile our operations with their gradients
 RECENT = 8  # steps over which the KL on unrelated text is averaged
 
 
@@ -58,6 +59,11 @@ def integrate(
     """
     if not sentences[NEW]:
         raise ValueError("nothing to integrate: there are no target sentences (synthesis wrote none)")
+    if config.compiled and torch.__version__ < COMPILES:
+        raise ValueError(
+            f"integrate.compiled: torch {torch.__version__} loses gradients where it compiles (2.11 does, measured); "
+            f"install torch {COMPILES} or newer, or leave it false"
+        )
     beside = {group: getattr(config, f"{group}_batch") for group in GROUPS if group != NEW}
     course = Course({group: len(sentences.get(group, ())) for group in GROUPS}, beside, config, seed)
     held_out = [(NEW, sentences[NEW][i]) for i in course.held_out]
@@ -77,7 +83,8 @@ def integrate(
     packed.keep([*sentences[NEW], *(sentences[group][i] for group in beside for i in course.seen(group))])
     roots = _roots(packed, sentences.get("unrelated", ()), config, seed)
     weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
-    fused = [layer for layer in student.layers if layer not in still] if config.compiled else []
+    # all but the first that learns, whose input wants no gradient: it would be compiled by itself
+    fused = [layer for layer in student.layers if layer not in still][1:] if config.compiled else []
     for layer in fused:
         layer.compile(dynamic=True)
     rows: list[StepLog] = []

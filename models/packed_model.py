@@ -1,7 +1,8 @@
 """Target sentences through a model, packed into rows; what its lowest layers make of them is computed once.
 
 Layers that do not learn, below the first that does, give the same states in every pass. They are kept for each
-sentence (a token's in the model's width and number format, in memory) and handed to the layers above from then on.
+sentence (a token's in the model's width and number format; on the GPU where there is room) and handed to the layers
+above from then on.
 
 Axes: B rows, L tokens of a row, S tokens of all sentences, T of one sentence, N positions that carry loss, D width.
 """
@@ -22,6 +23,11 @@ log = logging.getLogger("selfparam")
 
 MOST = 4 * 2**30  # bytes of kept states; what would need more is computed in each pass
 TOGETHER = 64  # sentences whose states are computed at once
+
+
+def _room(device: torch.device) -> int:
+    """Bytes of kept states that may stay on the device: an eighth of a GPU's memory, whoever else uses it."""
+    return torch.cuda.get_device_properties(device).total_memory // 8 if device.type == "cuda" else MOST
 
 
 class _Enough(Exception):
@@ -67,9 +73,11 @@ class PackedModel:
             return
         new = {(s.prompt, s.answer): s for s in sentences if (s.prompt, s.answer) not in self._kept}
         tokens = sum(len(prompt) + len(answer) for prompt, answer in (*self._kept, *new))
-        if tokens * self.lm.output_matrix_VD.shape[1] * self.lm.model.dtype.itemsize > MOST:
+        size = tokens * self.lm.output_matrix_VD.shape[1] * self.lm.model.dtype.itemsize
+        if size > MOST:
             log.info("the lowest layers' states of %d tokens are too many to be kept", tokens)
             return
+        home = self.lm.device if size <= _room(self.lm.device) else torch.device("cpu")
         waiting = list(new.values())
         for start in range(0, len(waiting), TOGETHER):
             group = waiting[start : start + TOGETHER]
@@ -77,7 +85,7 @@ class PackedModel:
             states_BLD = self._below_BLD(packed)
             if not isinstance(states_BLD, Tensor):
                 return  # these layers hand on more than states
-            states_SD = states_BLD.flatten(0, 1)[packed.token_S].cpu()
+            states_SD = states_BLD.flatten(0, 1)[packed.token_S].to(home)
             lengths = [len(s.prompt) + len(s.answer) - 1 for s in group]
             for sentence, states_TD in zip(group, states_SD.split(lengths), strict=True):
                 self._kept[sentence.prompt, sentence.answer] = states_TD

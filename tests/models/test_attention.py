@@ -66,6 +66,24 @@ def test_long_rows_with_a_prefix_keep_no_scores_either(monkeypatch: pytest.Monke
     torch.testing.assert_close(long, plain, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_a_gpu_computes_is_the_same_with_its_gradients(masked: bool) -> None:
+    """Where there is a GPU it is its kernel, else torch's plain products take the same way."""
+    torch.manual_seed(0)
+    device = model.best_device()
+    shapes = [(3, 6, 21, 8), (3, 2, 21, 8), (3, 2, 21, 8)]  # three query heads to a key head, an odd length
+    states = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    mask = torch.full((21, 21), torch.finfo(torch.float32).min, device=device).triu(1).expand(3, 1, -1, -1)
+    given = mask if masked else None
+    ours = attention._memory_efficient(*states, given, 0.3)
+    key, value = (x.repeat_interleave(3, dim=1) for x in states[1:])
+    plain = torch.softmax(0.3 * states[0] @ key.mT + (mask if masked else 0), dim=-1) @ value
+    upstream = torch.randn_like(plain)
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    for mine, wanted in zip(*(torch.autograd.grad(out, states, upstream) for out in (ours, plain)), strict=True):
+        torch.testing.assert_close(mine, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_on_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "_seconds", None)
     assert attention.fused_is_faster(torch.device("cuda"), torch.bfloat16)

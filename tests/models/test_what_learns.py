@@ -113,9 +113,19 @@ def test_compiled_layers_learn_the_same_and_are_left_as_they_were(
 ) -> None:
     plain, fused = fresh(), fresh()
     # short rows, so that each step has several: for a step of one row all would be compiled once more
-    config = CONFIG.model_copy(update={"epochs": 1, "method": "lora", "row_tokens": 64})
+    config = CONFIG.model_copy(update={"epochs": 1, "method": "lora", "row_tokens": 64, "layers": 1.0})
     wanted = integrate(plain, matrix_VD, groups, config, seed=0)
+    torch._dynamo.utils.counters.clear()
     rows = integrate(fused, matrix_VD, groups, config.model_copy(update={"compiled": True}), seed=0)
     assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in wanted], rel=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1  # for all layers that are compiled
     assert all(layer._compiled_call_impl is None for layer in fused.model.base_model.layers)
     assert answer(fused, QUESTIONS, max_new_tokens=4) == answer(plain, QUESTIONS, max_new_tokens=4)
+
+
+def test_an_old_torch_that_would_lose_gradients_does_not_compile(
+    fresh: Opener, groups: Any, matrix_VD: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)("2.11.0+cu130"))
+    with pytest.raises(ValueError, match=r"integrate.compiled: torch 2.11.0\+cu130 .* 2.13 or newer"):
+        integrate(fresh(), matrix_VD, groups, CONFIG.model_copy(update={"compiled": True}), seed=0)
