@@ -114,8 +114,8 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
     """Print the machine and the versions, a row a batch, and general ability."""
     print(f"\n{described()}")
     print(f"changed settings: {json.dumps(params)}\n")
-    print("| batch | probes | measure | open book | before | after | now | recovered gap (95 %) |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    columns = "batch", "probes", "measure", "open book", "before", "after", "now", "after - open book (95 %)"
+    print(f"| {' | '.join(columns)} | recovered gap (95 %) |\n|{' --- |' * 9}")
     measured = {batch: read_json(ws.metrics(batch)) for batch in seconds}
     last = list(measured.values())[-1]
     for (batch, found), name in zip(measured.items(), names, strict=True):
@@ -123,14 +123,14 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         if not learnt["probes"]:
             continue
         now = last["retention"].get(batch, learnt["closed_book"])
+        gap = "-" if learnt["recovered_gap"] is None else f"{learnt['recovered_gap']:.2f}"
+        if learnt["recovered_gap_interval"] is not None:
+            gap += " ({:.2f} to {:.2f})".format(*learnt["recovered_gap_interval"])
         for measure in ("contains", "f1", "log_likelihood"):
             cells = [learnt["open_book"], learnt["closed_book_before"], learnt["closed_book"], now]
             row = " | ".join(f"{cell[measure]:.3f}" for cell in cells)
-            gap = "-" if learnt["recovered_gap"] is None else f"{learnt['recovered_gap']:.2f}"
-            if learnt["recovered_gap_interval"] is not None:
-                low, high = learnt["recovered_gap_interval"]
-                gap += f" ({low:.2f} to {high:.2f})"
-            print(f"| {name} | {learnt['probes']} | {measure} | {row} | {gap} |")
+            beyond = against_open_book(ws, batch, measure, params["seed"])
+            print(f"| {name} | {learnt['probes']} | {measure} | {row} | {beyond} | {gap} |")
     if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
         print(f"\n{kept(ws, list(measured)[-1], params['seed'])}")
     print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
@@ -144,6 +144,30 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         print(f"| {batch} | {accuracy} | {moved} | {times} |")
 
 
+def scored(ws: Workspace, version: str, measure: str) -> pd.DataFrame:
+    """What each version up to `version`, and the open book, score on the probes that count: a row a probe, a column a
+    version, and the `batch` and `experience` that a probe belongs to."""
+    probes = questions(read_records(ws.validated(version) / "history.jsonl", HistoryEntry))
+    mine = counted(probes)
+    scores = pd.read_csv(ws.evaluation(version) / "scores.csv", dtype={"version": str, "batch": str})
+    by_version = scores.pivot(index="probe", columns="version", values=measure).loc[mine]
+    return by_version.assign(
+        batch=[probes[i].batch for i in mine], experience=[f"{probes[i].batch} {probes[i].experience}" for i in mine]
+    )
+
+
+def against_open_book(ws: Workspace, batch: str, measure: str, seed: int) -> str:
+    """By how much the answers to a batch's probes right after it was learnt are better than the open book's: mean of
+    the differences, with its interval over experiences."""
+    found = scored(ws, batch, measure)
+    own = found[found["batch"] == batch]
+    beyond = own[batch] - own[OPEN_BOOK]
+    text = f"{beyond.mean():+.3f}"
+    if interval := metrics.bootstrap_interval(list(beyond), list(own["experience"]), seed=seed):
+        text += " ({:+.3f} to {:+.3f})".format(*interval)
+    return text
+
+
 def kept(ws: Workspace, version: str, seed: int) -> str:
     """A table of what all batches up to `version` are worth at the end, beside what each was right after it was learnt.
 
@@ -151,27 +175,25 @@ def kept(ws: Workspace, version: str, seed: int) -> str:
     The recovered gap counts from what the base knew, not from what the parent did. `kept` is the share of the two, with
     its interval over experiences; none where an experience alone could turn what was learnt to nothing.
     """
-    probes = questions(read_records(ws.validated(version) / "history.jsonl", HistoryEntry))
-    mine = counted(probes)
-    scores = pd.read_csv(ws.evaluation(version) / "scores.csv", dtype={"version": str, "batch": str})
-    experiences = [f"{probes[i].batch} {probes[i].experience}" for i in mine]
-    lines = [
-        f"| over all {len(mine)} probes | open book | right after each batch | at the end | kept (95 %) |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for name, measure in (("containment", "contains"), ("F1", "f1"), ("recovered gap", "log_likelihood")):
-        by_version = scores.pivot(index="probe", columns="version", values=measure).loc[mine]
-        opened, now = by_version[OPEN_BOOK], by_version[version]
-        after = pd.Series({i: by_version.at[i, probes[i].batch] for i in mine})
+        found = scored(ws, version, measure)
+        if not lines:
+            lines = [
+                f"| over all {len(found)} probes | open book | right after each batch | at the end | kept (95 %) |",
+                "| --- | --- | --- | --- | --- |",
+            ]
+        opened, now = found[OPEN_BOOK], found[version]
+        after = pd.Series({i: found.at[i, batch] for i, batch in found["batch"].items()})
         means: list[float | None]
         if measure == "log_likelihood":
-            opened, after, now = (column - by_version[BASE] for column in (opened, after, now))
+            opened, after, now = (column - found[BASE] for column in (opened, after, now))
             means = [metrics.recovered_gap(opened.mean(), 0.0, column.mean()) for column in (opened, after, now)]
         else:
             means = [column.mean() for column in (opened, after, now)]
         cells = ["-" if mean is None else f"{mean:.3f}" for mean in means]
         share = f"{now.sum() / after.sum():.2f}" if after.sum() > 0 else "-"
-        if interval := metrics.bootstrap_interval(list(now), experiences, over=list(after), seed=seed):
+        if interval := metrics.bootstrap_interval(list(now), list(found["experience"]), over=list(after), seed=seed):
             share += " ({:.2f} to {:.2f})".format(*interval)
         lines.append(f"| {name} | {' | '.join(cells)} | {share} |")
     return "\n".join(lines)

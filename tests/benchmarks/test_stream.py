@@ -1,6 +1,7 @@
 """The stream of the real stages on the tiny model: batches from one file, and what is kept to the end."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import scale
-from benchmarks.__main__ import changed, kept, run, split
-from models.records import Experience, HistoryEntry, write_records
+from benchmarks.__main__ import against_open_book, changed, kept, run, split
+from models.records import Experience, HistoryEntry, read_records, write_records
 from tasks.workspace import Workspace
 
 MILLS = [
@@ -127,6 +128,17 @@ def test_what_is_kept_is_counted_over_the_probes_that_still_hold(measured: Works
     ]
 
 
+def test_answers_are_held_against_the_open_book_s_probe_by_probe(measured: Workspace) -> None:
+    assert against_open_book(measured, "b", "log_likelihood", seed=0) == "-0.500"  # one experience: no interval
+    scores = measured.evaluation("b") / "scores.csv"
+    measured.evaluation("a").mkdir()
+    pd.read_csv(scores).query("probe < 2").to_csv(measured.evaluation("a") / "scores.csv", index=False)
+    measured.validated("a").mkdir()
+    entries = read_records(measured.validated("b") / "history.jsonl", HistoryEntry)
+    write_records(measured.validated("a") / "history.jsonl", [entry for entry in entries if entry.batch == "a"])
+    assert against_open_book(measured, "a", "log_likelihood", seed=0) == "-1.000 (-1.000 to -1.000)"
+
+
 def test_a_stream_runs_and_prints_its_tables(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +152,8 @@ def test_a_stream_runs_and_prints_its_tables(
     said = capsys.readouterr().out
     assert said.count("| one | 2 |") == said.count("| two | 1 |") == 3
     assert "over all 3 probes" in said
+    (row,) = [line for line in said.splitlines() if line.startswith("| one | 2 | contains |")]
+    assert re.search(r" \| [+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\) \| ", row)  # two experiences
     assert "| recovered gap |" in said
     assert "| b0001 |" in said
 
