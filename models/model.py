@@ -4,6 +4,7 @@ Knows nothing of training. A model is a Hugging Face causal LM, by hub name or f
 which are refused.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -111,6 +112,7 @@ def _with_fused_kernels(model: PreTrainedModel) -> None:
     `models.kl`.
     """
     if find_spec("liger_kernel"):
+        logging.getLogger("liger_kernel").setLevel(logging.ERROR)  # it warns of each optional backend that is not there
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
 
         _apply_liger_kernel_to_instance(model, cross_entropy=False, fused_linear_cross_entropy=False)

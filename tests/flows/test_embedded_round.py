@@ -30,7 +30,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
     call(tmp_path, "init", "ws")
     ws = Workspace(tmp_path / "ws")
     params = yaml.safe_load(ws.params.read_text(encoding="utf-8"))
-    some = unrelated_prompts()[::5]
+    some = unrelated_prompts()[::10]
     (ws.root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in some), encoding="utf-8")
     params |= {
         "base": {"unrelated": "prompts.jsonl", "unrelated_samples": 0, "unrelated_tokens": 12},
