@@ -32,6 +32,11 @@ from models.records import HistoryEntry, read_records
 from tasks.evaluate import OPEN_BOOK, counted, questions
 from tasks.workspace import BASE, Workspace
 
+COLUMNS = (
+    *("batch", "probes", "measure", "open book", "before", "after", "now"),
+    *("after - open book (95 %)", "recovered gap (95 %)"),
+)
+MEASURES = {"contains": "containment", "f1": "F1", "log_likelihood": "recovered gap"}  # and what is told of each
 Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
 
 
@@ -114,8 +119,7 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
     """Print the machine and the versions, a row a batch, and general ability."""
     print(f"\n{described()}")
     print(f"changed settings: {json.dumps(params)}\n")
-    columns = "batch", "probes", "measure", "open book", "before", "after", "now", "after - open book (95 %)"
-    print(f"| {' | '.join(columns)} | recovered gap (95 %) |\n|{' --- |' * 9}")
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     measured = {batch: read_json(ws.metrics(batch)) for batch in seconds}
     last = list(measured.values())[-1]
     for (batch, found), name in zip(measured.items(), names, strict=True):
@@ -126,10 +130,12 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         gap = "-" if learnt["recovered_gap"] is None else f"{learnt['recovered_gap']:.2f}"
         if learnt["recovered_gap_interval"] is not None:
             gap += " ({:.2f} to {:.2f})".format(*learnt["recovered_gap_interval"])
-        for measure in ("contains", "f1", "log_likelihood"):
+        scores = scored(ws, batch)
+        own = scores[scores.index.get_level_values(0) == batch].droplevel(0)
+        for measure in MEASURES:
             cells = [learnt["open_book"], learnt["closed_book_before"], learnt["closed_book"], now]
             row = " | ".join(f"{cell[measure]:.3f}" for cell in cells)
-            beyond = against_open_book(ws, batch, measure, params["seed"])
+            beyond = difference(own[measure, batch] - own[measure, OPEN_BOOK], params["seed"])
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {beyond} | {gap} |")
     if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
         print(f"\n{kept(ws, list(measured)[-1], params['seed'])}")
@@ -144,26 +150,20 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
         print(f"| {batch} | {accuracy} | {moved} | {times} |")
 
 
-def scored(ws: Workspace, version: str, measure: str) -> pd.DataFrame:
-    """What each version up to `version`, and the open book, score on the probes that count: a row a probe, a column a
-    version, and the `batch` and `experience` that a probe belongs to."""
+def scored(ws: Workspace, version: str) -> pd.DataFrame:
+    """What the probes that count score: a row each, indexed by batch and experience; a column for each measure and
+    version, the open book among them, up to `version`."""
     probes = questions(read_records(ws.validated(version) / "history.jsonl", HistoryEntry))
     mine = counted(probes)
     scores = pd.read_csv(ws.evaluation(version) / "scores.csv", dtype={"version": str, "batch": str})
-    by_version = scores.pivot(index="probe", columns="version", values=measure).loc[mine]
-    return by_version.assign(
-        batch=[probes[i].batch for i in mine], experience=[f"{probes[i].batch} {probes[i].experience}" for i in mine]
-    )
+    found = scores.pivot(index="probe", columns="version", values=list(MEASURES)).loc[mine]
+    return found.set_axis([[probes[i].batch for i in mine], [probes[i].experience for i in mine]])
 
 
-def against_open_book(ws: Workspace, batch: str, measure: str, seed: int) -> str:
-    """By how much the answers to a batch's probes right after it was learnt are better than the open book's: mean of
-    the differences, with its interval over experiences."""
-    found = scored(ws, batch, measure)
-    own = found[found["batch"] == batch]
-    beyond = own[batch] - own[OPEN_BOOK]
+def difference(beyond: pd.Series, seed: int) -> str:
+    """The mean of differences, probe by probe, with its interval over experiences, which are their index."""
     text = f"{beyond.mean():+.3f}"
-    if interval := metrics.bootstrap_interval(list(beyond), list(own["experience"]), seed=seed):
+    if interval := metrics.bootstrap_interval(list(beyond), list(beyond.index), seed=seed):
         text += " ({:+.3f} to {:+.3f})".format(*interval)
     return text
 
@@ -175,16 +175,16 @@ def kept(ws: Workspace, version: str, seed: int) -> str:
     The recovered gap counts from what the base knew, not from what the parent did. `kept` is the share of the two, with
     its interval over experiences; none where an experience alone could turn what was learnt to nothing.
     """
-    lines = []
-    for name, measure in (("containment", "contains"), ("F1", "f1"), ("recovered gap", "log_likelihood")):
-        found = scored(ws, version, measure)
-        if not lines:
-            lines = [
-                f"| over all {len(found)} probes | open book | right after each batch | at the end | kept (95 %) |",
-                "| --- | --- | --- | --- | --- |",
-            ]
+    scores = scored(ws, version)
+    batches, experiences = scores.index.get_level_values(0), [" ".join(row) for row in scores.index]
+    lines = [
+        f"| over all {len(scores)} probes | open book | right after each batch | at the end | kept (95 %) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for measure, name in MEASURES.items():
+        found = scores[measure]
         opened, now = found[OPEN_BOOK], found[version]
-        after = pd.Series({i: found.at[i, batch] for i, batch in found["batch"].items()})
+        after = pd.Series([found[batch].iloc[i] for i, batch in enumerate(batches)], index=found.index)
         means: list[float | None]
         if measure == "log_likelihood":
             opened, after, now = (column - found[BASE] for column in (opened, after, now))
@@ -193,7 +193,7 @@ def kept(ws: Workspace, version: str, seed: int) -> str:
             means = [column.mean() for column in (opened, after, now)]
         cells = ["-" if mean is None else f"{mean:.3f}" for mean in means]
         share = f"{now.sum() / after.sum():.2f}" if after.sum() > 0 else "-"
-        if interval := metrics.bootstrap_interval(list(now), list(found["experience"]), over=list(after), seed=seed):
+        if interval := metrics.bootstrap_interval(list(now), experiences, over=list(after), seed=seed):
             share += " ({:.2f} to {:.2f})".format(*interval)
         lines.append(f"| {name} | {' | '.join(cells)} | {share} |")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import scale
-from benchmarks.__main__ import against_open_book, changed, kept, run, split
+from benchmarks.__main__ import changed, difference, kept, run, scored, split
 from models.records import Experience, HistoryEntry, read_records, write_records
 from tasks.workspace import Workspace
 
@@ -129,14 +129,16 @@ def test_what_is_kept_is_counted_over_the_probes_that_still_hold(measured: Works
 
 
 def test_answers_are_held_against_the_open_book_s_probe_by_probe(measured: Workspace) -> None:
-    assert against_open_book(measured, "b", "log_likelihood", seed=0) == "-0.500"  # one experience: no interval
-    scores = measured.evaluation("b") / "scores.csv"
-    measured.evaluation("a").mkdir()
-    pd.read_csv(scores).query("probe < 2").to_csv(measured.evaluation("a") / "scores.csv", index=False)
+    own = scored(measured, "b").loc["b"]["log_likelihood"]
+    assert difference(own["b"] - own["open_book"], seed=0) == "-0.500"  # one experience: no interval
+    measured_a = measured.evaluation("a")
+    measured_a.mkdir()
+    pd.read_csv(measured.evaluation("b") / "scores.csv").query("probe < 2").to_csv(measured_a / "scores.csv")
     measured.validated("a").mkdir()
     entries = read_records(measured.validated("b") / "history.jsonl", HistoryEntry)
     write_records(measured.validated("a") / "history.jsonl", [entry for entry in entries if entry.batch == "a"])
-    assert against_open_book(measured, "a", "log_likelihood", seed=0) == "-1.000 (-1.000 to -1.000)"
+    own = scored(measured, "a").loc["a"]["log_likelihood"]
+    assert difference(own["a"] - own["open_book"], seed=0) == "-1.000 (-1.000 to -1.000)"
 
 
 def test_a_stream_runs_and_prints_its_tables(
