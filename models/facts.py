@@ -9,10 +9,16 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from models.coreference import ORDINARY, resolved
 from models.metrics import normalise
 from models.records import Experience
 
 _SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")
+# Ends with a full stop and does not end a sentence: a title, an initial (no number of a king), "i.e."
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"'])(?:(?:Dr|Mr|Mrs|Ms|St|Prof|Rep|Sen|Gov|Gen|Capt|Lt|Col|Sgt|Rev|Hon|Mt|Ft|Fig|vs|cf|ca|al|[ie]\.[eg])"
+    r"|(?P<initial>(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?))\.$"
+)
 _QUESTION = ("?", "\u061f", "\uff1f")
 _BLANK = re.compile(r"\n\s*\n")
 _ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
@@ -22,13 +28,39 @@ FULL = 0.85  # of the longest line
 
 
 def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words; a conversation's without the roles. What goes on
-    for more than `LONGEST` words without an end, such as a transcript, is cut."""
+    """The sentences of a context, in order, of at least four words; a conversation's without the roles.
+
+    Those that begin with a pronoun say whom it means, if that is clear. What goes on for more than `LONGEST` words
+    without an end, such as a transcript, is cut.
+    """
     context = experience.context
     texts = [context] if isinstance(context, str) else [turn.content for turn in context]
-    said = [" ".join(part.split()) for text in texts for part in _SENTENCE_END.split(unwrapped(text))]
+    said = resolved([sentence for text in texts for sentence in split(text)])
     told = [piece for part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
     return list(dict.fromkeys(piece for piece in told if len(piece.split()) >= 4))
+
+
+def split(text: str) -> list[str]:
+    """A text cut where its sentences end, each in one line."""
+    found: list[str] = []
+    for part in _SENTENCE_END.split(unwrapped(text)):
+        sentence = " ".join(part.split())
+        if found and _goes_on(found[-1], sentence):
+            found[-1] += f" {sentence}"
+        else:
+            found.append(sentence)
+    return found
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Whether two parts are one sentence: the full stop between them is that of an abbreviation."""
+    short = _ABBREVIATION.search(before)
+    word = re.match(r"\S*", after)
+    if short is None or word is None or not word[0]:
+        return False
+    if short["number"]:
+        return word[0][0].isdigit()
+    return word[0] not in ORDINARY if short["initial"] else True
 
 
 def _within(sentence: str, most: int) -> list[str]:

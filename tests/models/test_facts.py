@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from models.facts import LONGEST, sentences, unwrapped
+from models.facts import LONGEST, sentences, split, unwrapped
 from models.records import Experience
 
 PROSE = (
@@ -66,3 +66,34 @@ def test_a_text_without_ends_is_read_in_pieces(link: str) -> None:
 def test_other_scripts_end_their_sentences_too() -> None:
     text = "यह नाव हर दिन नौ बजे जाती है। वह शाम को लौट आती है।"
     assert len(sentences(Experience(id="a", context=text))) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("It was sold by George B. Storer to Dr. Ann Lee of St. Louis. Both are dead.", 2),
+        ("A. A. Michelson measured it, i.e. the speed of light, cf. No. 12 of the list.", 1),
+        ("Daly et al. 2001 found it first. The others came later.", 2),
+        ("This is Vitamin C. The dose is small. Richard V. Lionheart came.", 4),  # a full stop, and a king
+        ("He said no. Nobody came. No. Never. See No. 5 of the list.", 5),
+    ],
+)
+def test_the_full_stop_of_an_abbreviation_ends_no_sentence(text: str, count: int) -> None:
+    assert len(split(text)) == count
+    assert " ".join(split(text)) == text
+
+
+def test_a_sentence_that_begins_with_a_pronoun_says_whom_it_means() -> None:
+    talk = Experience.model_validate(
+        {
+            "id": "a",
+            "context": [
+                {"role": "user", "content": "Ludmila Faber is our new head of support. Who has her key?"},
+                {"role": "assistant", "content": "She has it herself since Monday."},
+            ],
+        }
+    )
+    assert sentences(talk) == [
+        "Ludmila Faber is our new head of support.",
+        "Ludmila Faber has it herself since Monday.",
+    ]

@@ -233,7 +233,7 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
         {"role": "assistant", "content": "Mara Holt runs the mill. She began in May 2031."},
         {"role": "user", "content": "Thanks!"},
     ]
-    assert sentences(experience(context=turns)) == ["Mara Holt runs the mill.", "She began in May 2031."]
+    assert sentences(experience(context=turns)) == ["Mara Holt runs the mill.", "Mara Holt began in May 2031."]
 
 
 @pytest.mark.parametrize(

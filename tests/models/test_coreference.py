@@ -1,0 +1,50 @@
+"""Sentences that begin with a pronoun say whom it means where that is clear, and stay where it is not."""
+
+import pytest
+
+from models.coreference import resolved
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence", "told"),
+    [
+        ("Our new head of support is Ludmila Faber.", "She sits in room 417.", "Ludmila Faber sits in room 417."),
+        ("Genghis Khan united the tribes of Asia.", "He died in 1227.", "Genghis Khan died in 1227."),
+        ("Ann Lee met Bob Ray on Friday.", "Her office is in Orm.", "Ann Lee's office is in Orm."),
+        ("In May, Paul de la Salle took over.", "His orders were clear.", "Paul de la Salle's orders were clear."),
+        ("Dr. Grace Hopper wrote it.", "In 1952, she wrote a compiler.", "In 1952, Dr. Grace Hopper wrote a compiler."),
+        ("We welcome Ann Lee from Bluefin Labs.", "She starts in May.", "Ann Lee starts in May."),
+        ("Sean O'Neill's boat sank.", "He swam home.", "Sean O'Neill swam home."),
+        ("The guest network is called Bluefin.", "Its password changes.", "The guest network's password changes."),
+        ("The ferry was built in 1911.", "In 1950, it was sold.", "In 1950, the ferry was sold."),
+    ],
+)
+def test_a_pronoun_becomes_the_name_that_it_means(before: str, sentence: str, told: str) -> None:
+    assert resolved([before, sentence]) == [before, told]
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        ("The teams of Ann Lee and Bob Ray met.", "She left early."),  # of two
+        ("Carolina was weaker when Thomas Davis fell.", "His arm was broken."),  # a team, or a man
+        ("The office opens on Monday in May.", "He has the key."),  # of nobody
+        ("Despite the rain they came to Orm.", "His hat was wet."),
+        ("The ferry is late again.", "It is likely that nobody waits."),  # means nothing
+        ("The ferry is late again.", "It rains."),
+        ("Ann Lee left.", "It was sold."),  # what was sold is not said
+        ("Ann Lee left.", "They were sad."),
+        ("Ann Lee left.", "Hero worship is over."),
+        ("Ann Lee left.", ""),
+    ],
+)
+def test_a_pronoun_stays_where_its_meaning_is_not_clear(before: str, sentence: str) -> None:
+    assert resolved([before, sentence]) == [before, sentence]
+
+
+def test_who_is_meant_is_remembered_over_sentences_that_name_nobody_but_not_for_long() -> None:
+    aside = "The tea is cold."
+    assert resolved(["Ann Lee came.", "She sat.", "She slept."])[1:] == ["Ann Lee sat.", "Ann Lee slept."]
+    assert resolved(["Ann Lee came.", aside, aside, "She sat."])[-1] == "Ann Lee sat."
+    assert resolved(["Ann Lee came.", aside, aside, aside, "She sat."])[-1] == "She sat."
+    assert resolved(["Ann Lee came.", "Bob Ray went.", "He waved."])[-1] == "Bob Ray waved."
