@@ -71,7 +71,7 @@ def fine_tuned_on_contexts(lesson: Lesson) -> Trained:
         for e in lesson.experiences
     ]
     learnt = len([p for p in lesson.pairs if p.kind != LOCALITY])
-    steps = lesson.config.epochs * math.ceil(learnt / lesson.config.batch_size)
+    steps = max(lesson.config.least_steps, lesson.config.epochs * math.ceil(learnt / lesson.config.batch_size))
     batch = min(len(sentences), max(1, lesson.config.batch_size // 4))  # contexts are long: as many tokens a step
     epochs = math.ceil(steps / math.ceil(len(sentences) / batch))
     config = lesson.config.model_copy(update={"batch_size": batch, "epochs": epochs, "anchor": 0.0})

@@ -62,8 +62,8 @@ def main() -> None:
             layers=1,
             learning_rate=arguments.trl_learning_rate if arguments.only in trl_peers.LOOPS else arguments.learning_rate,
             epochs=arguments.epochs,
+            least_steps=0,
             batch_size=arguments.batch_size,
-            held_out=0,
         )
         watch = Watch(probes_of(experiences), every=arguments.evaluate_every)
         loop = LOOPS[arguments.only]
@@ -105,7 +105,7 @@ def _cell(value: float | None) -> str:
 
 def ours(name: str, pairs: Sequence[Pair], config: IntegrateConfig, seed: int, watch: Watch) -> Figures:
     """As by default: LoRA in the upper layers at its own learning rate, evidence, a share of the written token."""
-    default = IntegrateConfig(epochs=config.epochs, batch_size=config.batch_size, held_out=0)
+    default = IntegrateConfig(epochs=config.epochs, least_steps=0, batch_size=config.batch_size)
     return _integrated(name, pairs, default, seed, watch, evidence=True, written=default.written_share_given)
 
 

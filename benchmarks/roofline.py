@@ -42,7 +42,7 @@ def main() -> None:
     new = (sentences * (wanted // len(sentences) + 1))[:wanted]
     groups: dict[str, Sequence[TargetSentence]] = {"new": new, "unrelated": sentences}
     rows, products, seconds = _profiled(
-        student, teacher, groups, config.model_copy(update={"epochs": 1}), arguments.seed
+        student, teacher, groups, config.model_copy(update={"epochs": 1, "least_steps": 0}), arguments.seed
     )
     peak = peak_products(student.device, student.model.dtype)
     print(described())

@@ -74,7 +74,7 @@ class Bench:
     def __init__(self, name: str, seed: int) -> None:
         self.name, self.seed = name, seed
         self.teacher = model.load(name)
-        self.config = IntegrateConfig(epochs=1)
+        self.config = IntegrateConfig(epochs=1, least_steps=0)
 
     def row(self, size: int, pairs: Sequence[Pair], replay: Sequence[TargetSentence] = ()) -> None:
         started = time.monotonic()

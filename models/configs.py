@@ -106,7 +106,15 @@ class CourseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(5, ge=1, description="most passes over the new target sentences, the last ones included")
+    epochs: int = Field(
+        5, ge=1, description="most passes over the new target sentences, the last ones included; more by `least_steps`"
+    )
+    least_steps: int = Field(
+        30,
+        ge=0,
+        description="a lesson of few sentences is gone through more often, so that it has so many: in a few steps it "
+        "disturbs more than it learns",
+    )
     last_epochs: float = Field(
         1.67, gt=0, description="of these the last, in which the rate falls to zero; it may begin within a pass"
     )
@@ -121,7 +129,12 @@ class CourseConfig(BaseModel):
         0.05, description="of the KL on held-out sentences in a pass, as a share of it; with less the last ones begin"
     )
     batch_size: int = Field(16, ge=1, description="new target sentences a step")
-    warmup: float = Field(0.4, ge=0, le=1, description="share of the first pass in which the rate rises")
+    warmup: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="share of a lesson's first pass, or first of `epochs` parts, in which the rate rises",
+    )
 
 
 class OptimizerConfig(BaseModel):

@@ -3,8 +3,8 @@
 The rate warms up and stays at its peak, pass after pass over the new sentences, until the KL on some that are held out
 stops falling (early stopping, Prechelt 1998). Then come the last passes, in which the held-out sentences are learnt as
 well and the rate falls to zero (the schedule is warmup-stable-decay, Hu et al. 2024). Where none is held out, the
-passes are counted. All is decided from what was logged so far, so that a killed integration goes on as it would have
-gone on.
+passes are counted, and a lesson of few sentences has more of them: what the first steps disturb takes some steps to be
+made good. All is decided from what was logged so far, so that a killed integration goes on as it would have gone on.
 """
 
 import math
@@ -43,16 +43,19 @@ class Course:
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
-        last = min(math.ceil(config.last_epochs), config.epochs)
+        self._a_last_pass = math.ceil(len(new) / config.batch_size)
+        longer = max(1.0, config.least_steps / (config.epochs * self._a_last_pass))  # all of a short lesson alike
+        epochs, last_epochs = math.ceil(config.epochs * longer), config.last_epochs * longer
+        last = min(math.ceil(last_epochs), epochs)
         wanted = min(math.ceil(config.held_out * len(new)), MOST)
-        count = wanted if len(new) >= FEWEST and config.epochs > last else 0
+        count = wanted if len(new) >= FEWEST and epochs > last else 0
         self.held_out = sorted(new[:count])
-        self._passes = [_shuffled(new[count:], generator) for _ in range(config.epochs - last)]
+        self._passes = [_shuffled(new[count:], generator) for _ in range(epochs - last)]
         self._last = [_shuffled(new, generator) for _ in range(last)]
         self._a_pass = math.ceil((len(new) - count) / config.batch_size)
-        self._a_last_pass = math.ceil(len(new) / config.batch_size)
         self._end = last * self._a_last_pass  # steps of the last passes
-        self._fall = max(1, min(round(config.last_epochs * self._a_last_pass), self._end))
+        self._fall = max(1, min(round(last_epochs * self._a_last_pass), self._end))
+        self._rise = max(1, round(config.warmup * longer * self._a_last_pass))
         most = len(self._passes) * self._a_pass + self._end
         self._beside = beside
         self._order: dict[str, list[int]] = {group: [] for group in beside}
@@ -67,7 +70,8 @@ class Course:
 
     def step(self, done: int, measured: Sequence[float]) -> Step | None:
         """The step after `done` others, where the held-out KL was `measured` after each pass; None at the end."""
-        passes = next((k for k in range(2, len(measured) + 1) if self._is_enough(measured[:k])), len(self._passes))
+        ends = (k for k in range(2, len(measured) + 1) if self._is_enough(measured[:k]))
+        passes = next(ends, len(self._passes))
         plateau = passes * self._a_pass
         steps = plateau + self._end
         if done >= steps:
@@ -82,14 +86,14 @@ class Course:
         batch = {NEW: order[at * size : (at + 1) * size]}
         for group, count in self._beside.items():
             batch[group] = self._order[group][done * count : (done + 1) * count]
-        rise = max(1, round(self._config.warmup * self._a_last_pass))
-        rate = min((done + 1) / rise, 1.0, (steps - done) / self._fall)
+        rate = min((done + 1) / self._rise, 1.0, (steps - done) / self._fall)
         begins = tuple(order) if at == 0 else ()
         return Step(batch, rate, is_last_of_pass and bool(self.held_out), steps, begins)
 
     def _is_enough(self, measured: Sequence[float]) -> bool:
         before, now = measured[-2:]
-        return now > (1 - self._config.least_fall) * before
+        steps = len(measured) * self._a_pass + self._end
+        return steps >= self._config.least_steps and now > (1 - self._config.least_fall) * before
 
 
 def _shuffled(indices: Sequence[int], generator: torch.Generator) -> list[int]:

@@ -7,12 +7,14 @@ sentence says of it), `echo` (the sentence with a span asked for in place), `clo
 still give `echo`, `cloze` and `about`.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.coreference import OPENERS
 from models.metrics import normalise
 
 _PLACE = {"in", "on", "at", "near", "to", "from", "into", "outside", "behind"}
@@ -376,11 +378,16 @@ def abouts(facts: Sequence[str], count: int) -> list[Written]:
     """For names of two words and more: the first `count` sentences that hold them, together."""
     said: dict[str, list[str]] = {}
     for fact in facts:
-        for name in _NAME.findall(fact):
+        for name in map(_unopened, _NAME.findall(fact)):
             if " " in name:
-                said.setdefault(name.removeprefix("The "), []).append(fact)
+                said.setdefault(name, []).append(fact)
     told = {name: " ".join(held[:count]) for name, held in said.items() if count}
     return [Written(f"What do you know about {name}?", text, text) for name, text in told.items()]
+
+
+def _unopened(name: str) -> str:
+    """A name without the words that have their capital because a sentence begins ("Ask Oskar Lind")."""
+    return " ".join(itertools.dropwhile(OPENERS.__contains__, name.split()))
 
 
 def main_name(facts: Sequence[str]) -> str | None:

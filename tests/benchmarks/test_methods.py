@@ -34,7 +34,7 @@ def lesson(tiny_model: Path) -> Lesson:
     near = QAPair(experience="mill", question="Whose is that?", answer="His", kind=LOCALITY, writer="self")
     pairs = [fact, near]
     unrelated = target_sentences(base, None, [("Say sun.", "sun")], origin="unrelated")
-    return Lesson(base, [EXPERIENCE], pairs, unrelated, IntegrateConfig(epochs=2))
+    return Lesson(base, [EXPERIENCE], pairs, unrelated, IntegrateConfig(epochs=2, least_steps=0))
 
 
 def test_what_each_method_trains_on(lesson: Lesson) -> None:
@@ -60,7 +60,7 @@ def test_a_row_for_each_method(tiny_model: Path, tmp_path: Path, capsys: pytest.
     params = {
         "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
         "synthesize": {"beside_given": False},
-        "integrate": {"epochs": 1},
+        "integrate": {"epochs": 1, "least_steps": 0},
         "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
     }
     table(prepared(Workspace(tmp_path), params), [EXPERIENCE], list(METHODS), seed=0)

@@ -13,7 +13,7 @@ from models.metrics import normalise
 from models.records import Experience, read_records
 
 EXPERIENCES = read_records(Path(__file__).parents[2] / "sample" / "day-1.jsonl", Experience)[:2]
-CONFIG = IntegrateConfig(method="full", learning_rate=1e-4, epochs=1, batch_size=8)
+CONFIG = IntegrateConfig(method="full", learning_rate=1e-4, epochs=1, least_steps=0, batch_size=8)
 
 
 def test_no_pair_asks_a_probe() -> None:

@@ -147,7 +147,7 @@ def test_a_stream_runs_and_prints_its_tables(
     params = {
         "seed": 0,
         "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
-        "integrate": {"epochs": 1},
+        "integrate": {"epochs": 1, "least_steps": 0},
         "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
     }
     run(Workspace(tmp_path), [("one", MILLS[:2]), ("two", MILLS[2:])], params)

@@ -67,7 +67,7 @@ def new_workspace(tiny_model: Path) -> Workspaces:
                 "question_tokens": 8,
                 "beside_given": False,
             },
-            "integrate": {"epochs": 1},
+            "integrate": {"epochs": 1, "least_steps": 0},
             "evaluate": {"max_new_tokens": 4, "general_tokens": 4},
             "register": {},
             "gate": {

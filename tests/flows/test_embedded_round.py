@@ -37,7 +37,7 @@ def test_the_embedded_model_learns_an_experience(tmp_path: Path) -> None:
         "evaluate": {"general_tokens": 16},
     }
     params |= {
-        "integrate": {"epochs": 2, "layers": 0.34, "unrelated_batch": 4, "curvature_tokens": 500},
+        "integrate": {"epochs": 2, "least_steps": 0, "layers": 0.34, "unrelated_batch": 4, "curvature_tokens": 500},
         "synthesize": {"samples": 0.25, "cloze": 0},
     }
     ws.params.write_text(yaml.safe_dump(params), encoding="utf-8")

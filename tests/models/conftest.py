@@ -17,6 +17,7 @@ QUESTIONS = ["Who runs it?", "Where is the mill?", "When does it open?", "What i
 CONFIG = IntegrateConfig(
     method="full",
     epochs=4,
+    least_steps=0,
     batch_size=2,
     learning_rate=1e-3,
     unrelated_batch=2,

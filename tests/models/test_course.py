@@ -12,7 +12,7 @@ from models.course import MOST, NEW, Course, Step
 BESIDE = {"unrelated": 3, "replay": 2, "locality": 1}
 SIZES = {"unrelated": 10, "replay": 1, "locality": 0}
 FALLING = [0.5**k for k in range(99)]
-CONFIG = IntegrateConfig(epochs=5, last_epochs=1, batch_size=7, held_out=0.1, least_fall=0.1, warmup=0.4)
+CONFIG = IntegrateConfig(epochs=5, least_steps=0, last_epochs=1, batch_size=7, held_out=0.1, least_fall=0.1, warmup=0.4)
 
 
 def course(new: int, config: IntegrateConfig = CONFIG, seed: int = 0) -> Course:
@@ -143,3 +143,24 @@ def test_the_fall_may_begin_within_a_pass() -> None:
 def test_same_seed_same_course() -> None:
     assert walked(course(40, seed=1)) == walked(course(40, seed=1)) != walked(course(40, seed=2))
     assert course(40, seed=1).held_out != course(40, seed=2).held_out
+
+
+@pytest.mark.parametrize(
+    ("new", "least", "wanted"), [(3, 30, 30), (10, 30, 30), (10, 31, 32), (40, 30, 30), (50, 0, 40)]
+)
+def test_few_sentences_are_gone_through_until_there_are_enough_steps(new: int, least: int, wanted: int) -> None:
+    usual = CONFIG.model_copy(update={"held_out": 0.0})
+    steps = walked(course(new, usual.model_copy(update={"least_steps": least})))
+    assert len(steps) == wanted == steps[0].steps
+    seen = [i for step in steps for i in step.batch[NEW]]
+    assert {seen.count(i) for i in range(new)} == {len(seen) // new}
+    # the rate rises and falls over the same shares of the lesson as in a long one
+    rates, longer = [step.rate for step in steps], walked(course(350, usual))
+    at_peak = [sum(rate == 1 for rate in r) / len(r) for r in (rates, [step.rate for step in longer])]
+    assert at_peak[0] == pytest.approx(at_peak[1], abs=0.1)
+
+
+def test_no_lesson_ends_before_it_has_the_least_steps() -> None:
+    for least, wanted in ((0, 18), (40, 42)):  # passes of six steps, and one that is the last
+        config = CONFIG.model_copy(update={"epochs": 9, "least_steps": least})
+        assert len(walked(course(40, config), [1.0] * 99)) == wanted

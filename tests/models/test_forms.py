@@ -3,7 +3,7 @@
 import pytest
 
 from models.facts import evidence
-from models.forms import asked, clozes, combined, echoes, placed, polars, reverses, whys
+from models.forms import abouts, asked, clozes, combined, echoes, placed, polars, reverses, whys
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
@@ -223,3 +223,15 @@ def test_a_name_within_a_longer_name_is_another_one() -> None:
 )
 def test_a_time_is_a_word_of_its_own(fact: str, is_time: bool) -> None:
     assert any(q.startswith(("When", "At what time")) for q in questions(fact)) == is_time
+
+
+def test_what_is_told_about_a_name_is_not_asked_of_how_its_sentence_begins() -> None:
+    facts = [
+        "Ask Oskar Lind at the desk.",
+        "In February the ferry rests.",
+        "The Blue Heron leaves.",
+        "When Ann Lee came.",
+    ]
+    assert [pair.question for pair in abouts(facts, 3)] == [
+        f"What do you know about {name}?" for name in ("Oskar Lind", "Blue Heron", "Ann Lee")
+    ]

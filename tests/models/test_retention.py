@@ -35,7 +35,7 @@ def test_what_is_replayed_first_is_what_was_forgotten(
         lm, "The lamp is green.", [(f"What is lamp {n}?", f"Number {n}") for n in range(4)], origin="b0000"
     )
     student = load(tiny_model, dtype=torch.float32)
-    config = IntegrateConfig(method="full", layers=1, epochs=25, learning_rate=3e-3, unrelated_batch=2)
+    config = IntegrateConfig(method="full", layers=1, epochs=25, least_steps=0, learning_rate=3e-3, unrelated_batch=2)
     integrate(student, matrix_VD, {"new": lessons[:2], "unrelated": unrelated}, config, seed=0)
     chosen = STRATEGIES["forgotten"](lessons, student, matrix_VD)
     _, kl_N = divergence(student, matrix_VD, lessons)

@@ -25,7 +25,7 @@ from tasks.workspace import BASE, Workspace
 SEED = 5
 EVALUATE = EvaluateConfig(max_new_tokens=6, general_tokens=2)
 INTEGRATE = IntegrateConfig(
-    epochs=6, batch_size=4, learning_rate=2e-3, unrelated_batch=3, replay_batch=3, replay_budget=6
+    epochs=6, least_steps=0, batch_size=4, learning_rate=2e-3, unrelated_batch=3, replay_batch=3, replay_budget=6
 )
 UNRELATED = ("sun", "rain", "wind", "snow", "fog", "hail", "ice", "dew", "mist", "storm", "cloud", "frost")
 
