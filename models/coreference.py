@@ -108,3 +108,41 @@ def _names(clause: str) -> list[str]:
     ]
     # any one word has a capital where a sentence begins
     return list(dict.fromkeys(m[0] for m in found if m.start() > 0 or " " in m[0] or _subject(clause)))
+
+
+_FIRST_PERSON = re.compile(
+    r"\b(?:I am|I'm|I\u2019m|I was|am I|was I|I(?!\.)|we|me|us|my|our|mine|ours|myself|ourselves)\b", re.IGNORECASE
+)
+_SECOND_PERSON = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
+_TURNED = {
+    **{"i am": "you are", "i'm": "you're", "i was": "you were", "am i": "are you", "was i": "were you"},
+    **{
+        "i": "you",
+        "we": "you",
+        "me": "you",
+        "us": "you",
+        "my": "your",
+        "our": "your",
+        "mine": "yours",
+        "ours": "yours",
+    },
+    **{"myself": "yourself", "ourselves": "yourselves"},
+}
+
+
+def addressed(sentence: str) -> str:
+    """What a user said of themselves, said to them: "my dog is called Rex" becomes "your dog is called Rex".
+
+    As it is where it speaks to somebody itself, for then both would have to change places.
+    """
+    if _SECOND_PERSON.search(sentence):
+        return sentence
+
+    def turned(match: re.Match[str]) -> str:
+        said = match[0]
+        if said == "US":  # the country
+            return said
+        other = _TURNED[said.lower().replace("\u2019", "'")]
+        return other.capitalize() if match.start() == 0 else other
+
+    return _FIRST_PERSON.sub(turned, sentence)

@@ -13,6 +13,7 @@ from models import forms, locality, writing
 from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
+from models.coreference import addressed
 from models.facts import evidence, sentences
 from models.metrics import alike, normalise, words_of
 from models.model import LanguageModel
@@ -23,6 +24,7 @@ log = logging.getLogger("selfparam")
 SELF = "self"
 RECORD = "record"
 LOCALITY = "locality"
+USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
 
 
 def synthesize(
@@ -78,7 +80,28 @@ def with_forms(experience: Experience, pairs: Sequence[QAPair], config: Synthesi
         "tell": forms.tells(facts),
         "about": forms.abouts(facts, config.about),
     }
-    return [*pairs, *_by_self(experience, by_kind)]
+    return to_the_user(experience, [*pairs, *_by_self(experience, by_kind)])
+
+
+def to_the_user(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]:
+    """`pairs` about a conversation; where an answer is what its user said of themselves, it is said to them.
+
+    "What is my dog called?" is answered by "Your dog is called Rex", and not by what the user said, "my dog".
+    """
+    turns = [] if isinstance(experience.context, str) else experience.context
+    theirs = [turn for turn in turns if turn.role.lower() in USERS]
+    if not theirs:
+        return list(pairs)
+    said = sentences(experience.model_copy(update={"context": theirs}))
+
+    def reply(answer: str) -> str:
+        if any(answer in sentence for sentence in said):  # one, or a part of it
+            return addressed(answer)
+        for sentence in said:
+            answer = answer.replace(sentence, addressed(sentence))
+        return answer
+
+    return [pair.model_copy(update={"answer": reply(pair.answer)}) if pair.writer == SELF else pair for pair in pairs]
 
 
 def _by_self(experience: Experience, by_kind: Mapping[str, Sequence[forms.Written]]) -> list[QAPair]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.coreference import resolved
+from models.coreference import addressed, resolved
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,18 @@ def test_who_is_meant_is_remembered_over_sentences_that_name_nobody_but_not_for_
     assert resolved(["Ann Lee came.", aside, aside, "She sat."])[-1] == "Ann Lee sat."
     assert resolved(["Ann Lee came.", aside, aside, aside, "She sat."])[-1] == "She sat."
     assert resolved(["Ann Lee came.", "Bob Ray went.", "He waved."])[-1] == "Bob Ray waved."
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        ("I moved to Orm, and my dog is called Rex.", "You moved to Orm, and your dog is called Rex."),
+        ("I'm allergic to walnuts, and I was ill.", "You're allergic to walnuts, and you were ill."),
+        ("We sold our house in the US for me and mine.", "You sold your house in the US for you and yours."),
+        ("Hello, i am Ann Lee.", "Hello, you are Ann Lee."),
+        ("Phil I. Adams wrote it, i.e. the book.", "Phil I. Adams wrote it, i.e. the book."),
+        ("I told you my name.", "I told you my name."),  # both would have to change places
+    ],
+)
+def test_what_users_say_of_themselves_is_said_to_them(said: str, answered: str) -> None:
+    assert addressed(said) == answered

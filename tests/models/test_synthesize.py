@@ -14,7 +14,7 @@ from models.facts import sentences
 from models.metrics import alike, normalise
 from models.model import LanguageModel
 from models.records import Experience, QAPair
-from models.synthesize import Leak, distinct, grounded, neighbours, synthesize, unlike
+from models.synthesize import Leak, distinct, grounded, neighbours, synthesize, unlike, with_forms
 
 CONFIG = SynthesizeConfig(samples=2, question_tokens=12, beside_given=False)
 PROBE = "Who runs the mill in Orvane?"
@@ -234,6 +234,24 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
         {"role": "user", "content": "Thanks!"},
     ]
     assert sentences(experience(context=turns)) == ["Mara Holt runs the mill.", "Mara Holt began in May 2031."]
+
+
+@pytest.mark.parametrize(("role", "owner"), [("user", "Your"), ("customer", "My")])
+def test_a_user_is_told_what_they_said_and_the_model_does_not_say_it_of_itself(role: str, owner: str) -> None:
+    talk = experience(
+        context=[
+            {"role": role, "content": "My dog is called Rex. The mill is in Orvane."},
+            {"role": "assistant", "content": "My answers are short."},
+        ]
+    )
+    theirs = QAPair(
+        experience="mill", kind="given", writer="record", question="Whose dog is it?", answer="My dog is called Rex."
+    )
+    pairs = with_forms(talk, [theirs], SynthesizeConfig())
+    assert pairs[0] == theirs
+    assert {pair.answer for pair in pairs[1:]} == {
+        *(f"{owner} dog is called Rex.", "The mill is in Orvane.", "My answers are short.")
+    }
 
 
 @pytest.mark.parametrize(
