@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from models.coreference import ORDINARY, resolved
+from models.markup import plain
 from models.metrics import normalise
 from models.records import Experience
 
@@ -17,7 +18,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\u
 # Ends with a full stop and does not end a sentence: a title, an initial (no number of a king), "i.e."
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'])(?:(?:Dr|Mr|Mrs|Ms|St|Prof|Rep|Sen|Gov|Gen|Capt|Lt|Col|Sgt|Rev|Hon|Mt|Ft|Fig|vs|cf|ca|al|[ie]\.[eg])"
-    r"|(?P<initial>(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?))\.$"
+    r"|(?P<initial>(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec))\.$"
 )
 _QUESTION = ("?", "\u061f", "\uff1f")
 _BLANK = re.compile(r"\n\s*\n")
@@ -41,9 +42,9 @@ def sentences(experience: Experience) -> list[str]:
 
 
 def split(text: str) -> list[str]:
-    """A text cut where its sentences end, each in one line."""
+    """A text cut where its sentences end, each in one line and without marks of Markdown."""
     found: list[str] = []
-    for part in _SENTENCE_END.split(unwrapped(text)):
+    for part in _SENTENCE_END.split(unwrapped(plain(text))):
         sentence = " ".join(part.split())
         if found and _goes_on(found[-1], sentence):
             found[-1] += f" {sentence}"

@@ -14,16 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.coreference import OPENERS
+from models.coreference import OPENERS, ORDINARY
 from models.metrics import normalise
 
 _PLACE = {"in", "on", "at", "near", "to", "from", "into", "outside", "behind"}
 _LINK = _PLACE | {"is", "are", "was", "were", "of", "with", "by", "costs", "called", "for", "as", "has", "have"}
 _VERB = re.compile(r"is|are|was|were|has|have|costs|pays|.{3,}ed")
-_NAME = re.compile(r"[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
-_NUMBER = re.compile(r"\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
+_NAME = re.compile(r"(?:(?:Dr|Mr|Mrs|Ms|Prof|St)\. )?[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
+_MONEY = "$\u20ac\u00a3"
+_NUMBER = re.compile(rf"(?<![\w-])[{_MONEY}]?\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
 TIME = re.compile(
-    r"\d:\d\d|\d ?[ap]\.?m\b|\b(?:midnight|noon|January|February|March|July|September|October|November|December"
+    r"\d:\d\d|\d ?[ap]\.?m\b|\b(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.? \d"
+    r"|\b(?:midnight|noon|January|February|March|July|September|October|November|December"
     r"|(?:April|May|June|August)(?! [A-Z])"  # before a name they are one's first name
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?)\b"
 )
@@ -75,12 +77,14 @@ def _span(fact: str, text: str, start: int) -> Span:
     before = fact[:start].split()
     after_place = bool(before) and before[-1].lower() in _PLACE
     after_place |= len(before) > 1 and before[-1].lower() == "the" and before[-2].lower() in _PLACE
-    number, noun = text[:1].isdigit(), text.split()[-1]
+    number, money, noun = text[:1].isdigit(), text[:1] in _MONEY, text.split()[-1]
     if TIME.search(text):
         return Span(text, start, "what time")
     if number:
         counted = noun if noun.isalpha() else ""
         return Span(text, start, f"how many {counted}".strip())
+    if money:
+        return Span(text, start, "how much")
     if after_place:
         return Span(text, start, "which place")
     if text[0].isupper() and before:
@@ -114,7 +118,9 @@ class Form(NamedTuple):
         return Written(question, self.fact, self.fact)
 
 
-_COPULA = re.compile(r"((?:The|A|An) [^,;]+?) (is|was|are|were) (in|on|at|near|called|named)? ?([^,;]+?)[.!]")
+_COPULA = re.compile(
+    r"((?:The|A|An) [^,;]+?) (is|was|are|were) (in|on|at|near|called|named)? ?((?:[^,;]|,(?=\d))+?)[.!]"
+)
 _PRICE = re.compile(r"((?:The|A|An) [^,;]+?) (cost|pay)s? [^,;]*\d[^,;]*")
 
 
@@ -241,7 +247,7 @@ def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
     """Two questions of each sentence with what the document's first sentence says it is of: whoever asks later has no
     document at hand and names its subject in full (decontextualisation, Choi et al. 2021)."""
     title = _TITLE.search(facts[0]) if facts else None
-    if not title:
+    if not title or title[2].split()[0] in ORDINARY:
         return []
     whole, name = title.groups()
     word = _word(name)
@@ -391,8 +397,10 @@ def _unopened(name: str) -> str:
 
 
 def main_name(facts: Sequence[str]) -> str | None:
-    """The name of two words or more that most sentences hold; the first of equals."""
+    """The name of two words or more that most sentences hold, the first of equals; none where neither a third of the
+    sentences hold it nor the first one does."""
     names = Counter(
         name for fact in facts for name in dict.fromkeys(_NAME.findall(fact)) if " " in name and fact.find(name) > 0
     )
-    return max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
+    most = max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
+    return most if most and (most in facts[0] or names[most] * 3 >= len(facts)) else None

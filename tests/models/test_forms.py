@@ -3,7 +3,7 @@
 import pytest
 
 from models.facts import evidence
-from models.forms import abouts, asked, clozes, combined, echoes, placed, polars, reverses, whys
+from models.forms import abouts, asked, clozes, combined, echoes, main_name, placed, polars, reverses, whys
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
@@ -235,3 +235,29 @@ def test_what_is_told_about_a_name_is_not_asked_of_how_its_sentence_begins() -> 
     assert [pair.question for pair in abouts(facts, 3)] == [
         f"What do you know about {name}?" for name in ("Oskar Lind", "Blue Heron", "Ann Lee")
     ]
+
+
+def test_amounts_codes_and_titles_are_asked_for_whole() -> None:
+    facts = ["The cost of the pumps is $12,400.", "The number of the pump is P-1107.", "The man there is Mr. Huber."]
+    assert [pair.question for fact in facts for pair in echoes([fact], 1)] == [
+        "The cost of the pumps is how much?",
+        "The number of the pump is who or what?",
+        "The man there is who or what?",
+    ]
+    assert "What is the cost of the pumps?" in questions(facts[0])
+    assert "When does the release move from Dec. 1?" in questions("The release moves from Dec. 1 to Dec. 15.")
+
+
+def test_a_document_is_about_a_name_of_its_first_sentence_or_of_a_third_of_all() -> None:
+    others = ["Two pumps were broken.", "They came on Tuesday.", "Nobody was there."]
+    assert main_name(["The desk is that of Ann Lee.", *others]) == "Ann Lee"
+    assert main_name([*others, "The desk is that of Ann Lee."]) is None
+    assert main_name([*others, "The desk of Ann Lee is old.", "It is for Ann Lee."]) == "Ann Lee"
+    assert main_name([]) is None
+
+
+def test_a_day_is_not_what_a_document_is_about() -> None:
+    assert (
+        placed(asked(["The pumps came on Tuesday.", "The number of the pump is 7."]), ["The pumps came on Tuesday."])
+        == []
+    )

@@ -1,0 +1,70 @@
+"""Marks of Markdown are no part of what is learnt; a text without marks stays as it is."""
+
+import pytest
+
+from models.facts import sentences
+from models.markup import plain
+from models.records import Experience
+
+NOTES = """# Weekly sync of the team
+
+- The release of **Heron 2.4** moves from Dec. 1 to Dec. 15.
+- Bob Ray takes over from Chen Wu. He is on call
+  from Monday on.
+  1. See [issue 412](https://git.example.com/412) in `main`.
+  2) ![A chart](chart.png) of *costs* is_not_ready yet.
+
+> Nobody objected to it.
+
+```sh
+rm -rf build && make all of it
+```
+
+| Item | owner | cost | URL |
+| --- | --- | --- | --- |
+| GPUs | **Ann Lee** | $12,400. | - |
+| | Chen Wu | $3 | |
+
+Two lines of
+an address
+"""
+
+
+def test_marks_are_left_out_and_tables_are_read_aloud() -> None:
+    assert plain(NOTES).split("\n\n") == [
+        "Weekly sync of the team",
+        "The release of Heron 2.4 moves from Dec. 1 to Dec. 15.",
+        "Bob Ray takes over from Chen Wu. He is on call\nfrom Monday on.",
+        "See issue 412 in main.",
+        "A chart of costs is_not_ready yet.",
+        "Nobody objected to it.",
+        "The owner of GPUs is Ann Lee.",
+        "The cost of GPUs is $12,400.",
+        "Two lines of\nan address",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The price is 2 * 3 * 4 crowns; a_b, <b> & [c] stay.",
+        "    A line that is indented stays a line.",
+        "[10:40]: she came late",
+        "1984. A novel by Orwell.",
+        "#hashtags are no headings",
+        "Adult: 14 crowns\nChild: 7 crowns",
+        "",
+    ],
+)
+def test_what_is_no_markdown_stays(text: str) -> None:
+    assert plain(text) == text.strip()
+
+
+def test_sentences_of_a_document_have_no_marks() -> None:
+    found = sentences(Experience(id="a", context=NOTES))
+    assert found[:4] == [
+        "Weekly sync of the team",
+        "The release of Heron 2.4 moves from Dec. 1 to Dec. 15.",
+        "Bob Ray takes over from Chen Wu.",
+        "Bob Ray is on call from Monday on.",
+    ]
