@@ -8,21 +8,10 @@ would be learnt as well.
 import re
 from collections.abc import Sequence
 
+from models.names import ORDINARY
+
 _WORD = r"[A-Z][\w-]*(?:['\u2019](?!s\b)[\w-]+)*"  # O'Neill, and not the end of O'Neill's
 _NAME = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?: (?:(?:de|la|du|von|van|der|den|di|da|bin|al) )*{_WORD})*")
-# What begins a sentence with a capital, and is no part of a name; days and months.
-OPENERS = frozenset(
-    """I A An The This That These Those My Our Your We You He She It They His Her Its Their There Here In On At By After
-    Before During When While Since From For With Under Until Despite Besides Of To As If Although Because But And Or So
-    Then Now Yes No Not Dear Hello Hi Thanks Please Meet Welcome Ask Call Contact Tell See Visit Write What Who Where
-    How Why Which Both Each Some Many Most All One Two Three However Later Also Only Even Today Tomorrow
-    Yesterday""".split()  # noqa: SIM905
-)
-_DATES = frozenset(
-    """Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June July August
-    September October November December""".split()  # noqa: SIM905
-)
-ORDINARY = OPENERS | _DATES
 _BESIDE = re.compile(r"\b(?:in|on|at|near|from|to|into|of|by|with|for|against|under|over|behind|the|and|or) $")
 _INTRODUCTION = re.compile(
     r"(?:In|On|At|By|After|Before|During|Since|From|Until|Under|With|For|Then|Later|However|Today|Yesterday)\b"

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from models.coreference import ORDINARY, resolved
+from models.coreference import resolved
 from models.markup import plain
 from models.metrics import normalise
+from models.names import ORDINARY
 from models.records import Experience
 
 _SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")

@@ -7,20 +7,18 @@ sentence says of it), `echo` (the sentence with a span asked for in place), `clo
 still give `echo`, `cloze` and `about`.
 """
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.coreference import OPENERS, ORDINARY
 from models.metrics import normalise
+from models.names import NAME, ORDINARY, main_name, unopened
 
 _PLACE = {"in", "on", "at", "near", "to", "from", "into", "outside", "behind"}
 _LINK = _PLACE | {"is", "are", "was", "were", "of", "with", "by", "costs", "called", "for", "as", "has", "have"}
 _VERB = re.compile(r"is|are|was|were|has|have|costs|pays|.{3,}ed")
-_NAME = re.compile(r"(?:(?:Dr|Mr|Mrs|Ms|Prof|St)\. )?[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
 _MONEY = "$\u20ac\u00a3"
 _NUMBER = re.compile(rf"(?<![\w-])[{_MONEY}]?\d[\d:.,]*(?<=\d)(?: [a-z]+)?")
 TIME = re.compile(
@@ -58,11 +56,11 @@ def spans(fact: str) -> list[Span]:
     found = [m.span() for m in _NUMBER.finditer(fact)]
     last_link = max((i for i, m in enumerate(words[:-1]) if m.group().lower() in _LINK), default=len(words) - 3)
     found += [(m.start(), len(fact)) for m in words[last_link + 1 :][:1]]
-    found += [m.span() for m in _NAME.finditer(fact) if m.start() > 0]
+    found += [m.span() for m in NAME.finditer(fact) if m.start() > 0]
     verb = next((m for m in words[2:8] if _VERB.fullmatch(m.group())), None)
     if verb:
         found.append((0, verb.start()))
-    first_name = next((m for m in _NAME.finditer(fact) if m.start() > 0), None)
+    first_name = next((m for m in NAME.finditer(fact) if m.start() > 0), None)
     if first_name and len(fact[: first_name.end()].split()) <= 5:
         found.append((0, first_name.end()))
     distinct: dict[str, Span] = {}
@@ -137,12 +135,12 @@ def of_states(fact: str) -> list[Form]:
     subject, verb, how, rest = _inside(match.group(1)), *match.group(2, 3, 4)
     forms: tuple[str, ...]
     if how in ("called", "named"):
-        forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?") if _NAME.match(rest) else ()
+        forms = (f"What {verb} the name of {{}}?", f"What {verb} {{}} called?") if NAME.match(rest) else ()
     elif how:
         kind = _kind(f"{how} {rest}")
         which = (f"{how.capitalize()} which {kind} {verb} {{}}?",) if kind else ()
         forms = (f"Where {verb} {{}}?", *which, "Where can I find {}?")
-    elif _NAME.fullmatch(rest) and " " in rest:
+    elif NAME.fullmatch(rest) and " " in rest:
         forms = (f"Who {verb} {{}}?", f"What {verb} the name of {{}}?", f"Do you know who {{}} {verb}?")
     else:
         forms = (f"What {verb} {{}}?", "Can you tell me {}?", f"Do you know what {{}} {verb}?")
@@ -186,14 +184,14 @@ def of_actions(fact: str) -> list[Form]:
             forms = [f"When {body}?", f"At what time {body}?"]
         elif by in ("to", "from", "into"):
             forms = [f"Where {body} {by}?", f"{by.capitalize()} which {kind or 'place'} {body}?"]
-        elif by in _PLACE and (len(words) > link + 2 or _NAME.search(end)):
+        elif by in _PLACE and (len(words) > link + 2 or NAME.search(end)):
             forms = [f"Where {body}?", f"{by.capitalize()} which {kind} {body}?" if kind else f"What {body} {by}?"]
         else:
             forms = [f"What {body} {by}?", *([f"{by.capitalize()} which {kind} {body}?"] if kind else [])]
     found = [Form(form, _inside(subject), fact) for form in forms]
     if not passive:
         typed = re.match(r"The ([a-z]+) [A-Z]", subject)
-        who = f"Which {typed.group(1)}" if typed else "Who" if _NAME.fullmatch(subject) else "What"
+        who = f"Which {typed.group(1)}" if typed else "Who" if NAME.fullmatch(subject) else "What"
         found.append(Form(f"{who} {does} {rest}?", None, fact))
     return found
 
@@ -213,7 +211,7 @@ def _kind(end: str) -> str | None:
     if named:
         return named.group(1)
     last = end.split()[-1].lower()
-    return last if last in _PLACES and _NAME.search(end) else None
+    return last if last in _PLACES and NAME.search(end) else None
 
 
 def asked(facts: Sequence[str]) -> list[Form]:
@@ -238,9 +236,7 @@ def _infinitive(verb: str) -> str:
     return verb[:-2] if verb.endswith(("sses", "shes", "ches", "xes", "oes")) else verb[:-1]
 
 
-_TITLE = re.compile(
-    rf"\b(?:of|at|on|in|from) (((?:the )?{_NAME.pattern})(?: (?:of|at|on|in) (?:the )?{_NAME.pattern})?)"
-)
+_TITLE = re.compile(rf"\b(?:of|at|on|in|from) (((?:the )?{NAME.pattern})(?: (?:of|at|on|in) (?:the )?{NAME.pattern})?)")
 
 
 def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
@@ -258,7 +254,7 @@ def placed(forms: Sequence[Form], facts: Sequence[str]) -> list[Written]:
             continue
         if word.search(form.subject):
             subject = word.sub(lambda _: whole, form.subject)
-        elif _NAME.search(form.subject) is None and name not in form.fact:
+        elif NAME.search(form.subject) is None and name not in form.fact:
             subject = f"{form.subject} of {whole}" if turn[form.fact] else f"{form.subject} at {name}"
         else:
             continue
@@ -310,7 +306,7 @@ def reverses(facts: Sequence[str]) -> list[Written]:
     result = []
     for fact in facts:
         match = _COPULA.fullmatch(fact)
-        if match and _NAME.fullmatch(match.group(4)):
+        if match and NAME.fullmatch(match.group(4)):
             _, verb, how, name = match.groups()
             if how in ("called", "named"):
                 result.append(Written(f"Who or what {verb} {name}?", fact, fact))
@@ -357,11 +353,11 @@ def polars(facts: Sequence[str], count: int) -> list[Written]:
     told = [(fact, *match.groups()) for fact in facts if (match := _COPULA.fullmatch(fact))]
     result = []
     for at, (fact, subject, verb, how, end) in enumerate(told):
-        is_name = bool(_NAME.fullmatch(end))
+        is_name = bool(NAME.fullmatch(end))
         others = [
             other
             for *_, other_how, other in (*told[at + 1 :], *told[:at])
-            if other_how == how and other != end and bool(_NAME.fullmatch(other)) == is_name
+            if other_how == how and other != end and bool(NAME.fullmatch(other)) == is_name
         ]
         for reply, asked_for in [("Yes", end), *[("No", other) for other in others[:1]]][:count]:
             words = (verb.capitalize(), _inside(subject), how, asked_for)
@@ -384,23 +380,8 @@ def abouts(facts: Sequence[str], count: int) -> list[Written]:
     """For names of two words and more: the first `count` sentences that hold them, together."""
     said: dict[str, list[str]] = {}
     for fact in facts:
-        for name in map(_unopened, _NAME.findall(fact)):
+        for name in map(unopened, NAME.findall(fact)):
             if " " in name:
                 said.setdefault(name, []).append(fact)
     told = {name: " ".join(held[:count]) for name, held in said.items() if count}
     return [Written(f"What do you know about {name}?", text, text) for name, text in told.items()]
-
-
-def _unopened(name: str) -> str:
-    """A name without the words that have their capital because a sentence begins ("Ask Oskar Lind")."""
-    return " ".join(itertools.dropwhile(OPENERS.__contains__, name.split()))
-
-
-def main_name(facts: Sequence[str]) -> str | None:
-    """The name of two words or more that most sentences hold, the first of equals; none where neither a third of the
-    sentences hold it nor the first one does."""
-    names = Counter(
-        name for fact in facts for name in dict.fromkeys(_NAME.findall(fact)) if " " in name and fact.find(name) > 0
-    )
-    most = max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
-    return most if most and (most in facts[0] or names[most] * 3 >= len(facts)) else None

@@ -3,7 +3,8 @@
 import pytest
 
 from models.facts import evidence
-from models.forms import abouts, asked, clozes, combined, echoes, main_name, placed, polars, reverses, whys
+from models.forms import abouts, asked, clozes, combined, echoes, placed, polars, reverses, whys
+from models.names import main_name
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
         "A sack of flour costs 9 crowns.", "Mara Holt drove to Orvane.")  # fmt: skip
