@@ -25,7 +25,7 @@ _EMPTY = re.compile(
     r"|takes?\b|took\b|rain|snow|is (?:\w+ )?(?:time|cold|warm|late|early)\b)"
 )
 _THING = re.compile(
-    r"((?:The|A|An|Our) (?:[\w'-]+ ){0,6}?[\w'-]+) "
+    r"((?:The|A|An|Our) (?:[\w'-]+ ){0,6}?(?!(?:of|in|on|at|for|from|to|with|by|and|or|the|a|an) )[\w'-]+) "
     r"(?:is|was|are|were|has|had|will|would|can|could|may|must|[a-z]{2,}[^s\W]s|[a-z]{2,}ed|began|became|took|lost)\b"
 )
 _LONGEST_AGO = 2  # sentences that name nobody, after which "she" is still who was named before
@@ -51,7 +51,7 @@ def resolved(sentences: Sequence[str]) -> list[str]:
         elif (ago := ago + 1) > _LONGEST_AGO:
             person = None
         about = _THING.match(told[:1].upper() + told[1:])
-        thing = about[1] if about else None
+        thing = about[1] if about and ";" not in told else None  # one of two clauses, or of more
     return result
 
 

@@ -7,7 +7,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 from models.coreference import resolved
 from models.markup import plain
@@ -22,11 +21,6 @@ _ABBREVIATION = re.compile(
     r"|(?P<initial>(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec))\.$"
 )
 _QUESTION = ("?", "\u061f", "\uff1f")
-_BLANK = re.compile(r"\n\s*\n")
-_ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
-_MIDDLE = re.compile(r"[.!?] \S")  # a sentence ends and another begins: prose
-WRAPPED = 40  # characters: lines that were broken for their length are not shorter
-FULL = 0.85  # of the longest line
 
 
 def sentences(experience: Experience) -> list[str]:
@@ -45,7 +39,7 @@ def sentences(experience: Experience) -> list[str]:
 def split(text: str) -> list[str]:
     """A text cut where its sentences end, each in one line and without marks of Markdown."""
     found: list[str] = []
-    for part in _SENTENCE_END.split(unwrapped(plain(text))):
+    for part in _SENTENCE_END.split(plain(text)):
         sentence = " ".join(part.split())
         if found and _goes_on(found[-1], sentence):
             found[-1] += f" {sentence}"
@@ -69,26 +63,6 @@ def _within(sentence: str, most: int) -> list[str]:
     """A sentence in pieces of at most `most` words, cut where its grammar lets go, else where it must be."""
     pieces = [piece.split() for piece in parts(sentence, most)]
     return [" ".join(words[at : at + most]) for words in pieces for at in range(0, len(words), most)]
-
-
-def unwrapped(text: str) -> str:
-    """`text` with each paragraph in one line that was broken for its length: prose in whose lines the first word of the
-    next had hardly room. Of other paragraphs a line that begins in lower case goes on with the one before."""
-    return "\n".join(_joined(block.split("\n")) for block in _BLANK.split(text))
-
-
-def _joined(lines: list[str]) -> str:
-    if any(_ITEM.match(line) for line in lines):
-        return "\n".join(lines)
-    width = max(len(line) for line in lines)
-    pairs = list(pairwise(lines))
-    is_full = width >= WRAPPED and all(len(a) + len((b.split() or [""])[0]) >= FULL * width for a, b in pairs)
-    is_wrapped = is_full and any(line[:1].islower() or _MIDDLE.search(line) for line in lines)
-    text = lines[0]
-    for a, b in pairs:
-        goes_on = is_wrapped or (b[:1].islower() and not a.rstrip().endswith((".", "!", "?", ":")))
-        text += f" {b.lstrip()}" if goes_on else f"\n{b}"
-    return text
 
 
 LONG = 22  # words; an answer of more is not read to its end

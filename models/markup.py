@@ -3,20 +3,29 @@
 Parsed by markdown-it-py (CommonMark and tables). Text without marks comes out as it went in, but for blank lines.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 # No HTML, no lines that are code for their indentation, no "[1]: ..." that vanishes: in plain text they are none.
 _MARKDOWN = MarkdownIt("commonmark").enable("table").disable(["code", "html_block", "html_inline", "reference"])
+_BLANK = re.compile(r"\n\s*\n")
+_ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
+_MIDDLE = re.compile(r"[.!?] \S")  # a sentence ends and another begins: prose
+WRAPPED = 40  # characters: lines that were broken for their length are not shorter
+FULL = 0.85  # of the longest line
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_LONGEST = 6  # words of a cell that is what its column is called; more are a text about it
 _YEAR = 4  # digits; "1984. A novel" begins no list
 
 
 def plain(text: str) -> str:
     """`text` in blocks with a blank line between: paragraphs and items in the lines they had, a sentence for each cell
     of a table ("The cost of GPUs is $12,400"); code is left out."""
-    return "\n\n".join(_blocks(_MARKDOWN.parse(text)))
+    return "\n\n".join(_blocks(_MARKDOWN.parse(_COMMENT.sub("", text))))
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
@@ -40,9 +49,10 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _said(inline: Token) -> str:
-    """The text of a line, without marks; of a link what is shown of it."""
-    breaks = ("softbreak", "hardbreak")
-    return "".join("\n" if child.type in breaks else child.content for child in inline.children or ())
+    """A paragraph without marks; of a link what is shown of it. Where lines were broken is seen with the marks."""
+    end = "\n" if "\n" in unwrapped(inline.content) else " "
+    breaks = {"softbreak": end, "hardbreak": "\n"}
+    return unwrapped("".join(breaks.get(child.type, child.content) for child in inline.children or ()))
 
 
 def _of_row(header: Sequence[str], row: Sequence[str]) -> Iterator[str]:
@@ -50,4 +60,25 @@ def _of_row(header: Sequence[str], row: Sequence[str]) -> Iterator[str]:
     for name, cell in list(zip(header, row, strict=True))[1:]:
         if row[0] and name and any(map(str.isalnum, cell)):
             noun = name if name[1:2].isupper() else name[0].lower() + name[1:]
-            yield f"The {noun} of {row[0]} is {cell.rstrip('.')}."
+            is_short = len(cell.split()) <= _LONGEST
+            yield f"The {noun} of {row[0]} is {cell.rstrip('.')}." if is_short else f"{row[0]}, {noun}: {cell}"
+
+
+def unwrapped(text: str) -> str:
+    """`text` with each paragraph in one line that was broken for its length: prose in whose lines the first word of the
+    next had hardly room. Of other paragraphs a line that begins in lower case goes on with the one before."""
+    return "\n".join(_joined(block.split("\n")) for block in _BLANK.split(text))
+
+
+def _joined(lines: list[str]) -> str:
+    if any(_ITEM.match(line) for line in lines):
+        return "\n".join(lines)
+    width = max(len(line) for line in lines)
+    pairs = list(pairwise(lines))
+    is_full = width >= WRAPPED and all(len(a) + len((b.split() or [""])[0]) >= FULL * width for a, b in pairs)
+    is_wrapped = is_full and any(line[:1].islower() or _MIDDLE.search(line) for line in lines)
+    text = lines[0]
+    for a, b in pairs:
+        goes_on = is_wrapped or (b[:1].islower() and not a.rstrip().endswith((".", "!", "?", ":")))
+        text += f" {b.lstrip()}" if goes_on else f"\n{b}"
+    return text

@@ -16,6 +16,7 @@ from models.coreference import addressed, resolved
         ("We welcome Ann Lee from Bluefin Labs.", "She starts in May.", "Ann Lee starts in May."),
         ("Sean O'Neill's boat sank.", "He swam home.", "Sean O'Neill swam home."),
         ("The guest network is called Bluefin.", "Its password changes.", "The guest network's password changes."),
+        ("A stream of letters arrives.", "It ends.", "A stream of letters ends."),
         ("The ferry was built in 1911.", "In 1950, it was sold.", "In 1950, the ferry was sold."),
     ],
 )
@@ -32,6 +33,7 @@ def test_a_pronoun_becomes_the_name_that_it_means(before: str, sentence: str, to
         ("Despite the rain they came to Orm.", "His hat was wet."),
         ("The ferry is late again.", "It is likely that nobody waits."),  # means nothing
         ("The ferry is late again.", "It rains."),
+        ("The day is over; the ferry is late.", "It was sold."),
         ("Ann Lee left.", "It was sold."),  # what was sold is not said
         ("Ann Lee left.", "They were sad."),
         ("Ann Lee left.", "Hero worship is over."),

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from models.facts import LONGEST, sentences, split, unwrapped
+from models.facts import LONGEST, sentences, split
+from models.markup import unwrapped
 from models.records import Experience
 
 PROSE = (

@@ -14,7 +14,8 @@ NOTES = """# Weekly sync of the team
   1. See [issue 412](https://git.example.com/412) in `main`.
   2) ![A chart](chart.png) of *costs* is_not_ready yet.
 
-> Nobody objected to it.
+> Nobody<!-- or so it
+seems --> objected to it.
 
 ```sh
 rm -rf build && make all of it
@@ -23,10 +24,14 @@ rm -rf build && make all of it
 | Item | owner | cost | URL |
 | --- | --- | --- | --- |
 | GPUs | **Ann Lee** | $12,400. | - |
+| Desks | Bob Ray, who has them in the cellar now | $7 | |
 | | Chen Wu | $3 | |
 
-Two lines of
-an address
+Two lines
+Of an address
+
+This is the [*first line*](https://git.example.com/a/very/long/address/of/the/kind) of
+a paragraph that was broken for its length, as one sees with the marks.
 """
 
 
@@ -34,13 +39,16 @@ def test_marks_are_left_out_and_tables_are_read_aloud() -> None:
     assert plain(NOTES).split("\n\n") == [
         "Weekly sync of the team",
         "The release of Heron 2.4 moves from Dec. 1 to Dec. 15.",
-        "Bob Ray takes over from Chen Wu. He is on call\nfrom Monday on.",
+        "Bob Ray takes over from Chen Wu. He is on call from Monday on.",
         "See issue 412 in main.",
         "A chart of costs is_not_ready yet.",
         "Nobody objected to it.",
         "The owner of GPUs is Ann Lee.",
         "The cost of GPUs is $12,400.",
-        "Two lines of\nan address",
+        "Desks, owner: Bob Ray, who has them in the cellar now",
+        "The cost of Desks is $7.",
+        "Two lines\nOf an address",
+        "This is the first line of a paragraph that was broken for its length, as one sees with the marks.",
     ]
 
 
