@@ -103,20 +103,9 @@ _FIRST_PERSON = re.compile(
     r"\b(?:I am|I'm|I\u2019m|I was|am I|was I|I(?!\.)|we|me|us|my|our|mine|ours|myself|ourselves)\b", re.IGNORECASE
 )
 _SECOND_PERSON = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
-_TURNED = {
-    **{"i am": "you are", "i'm": "you're", "i was": "you were", "am i": "are you", "was i": "were you"},
-    **{
-        "i": "you",
-        "we": "you",
-        "me": "you",
-        "us": "you",
-        "my": "your",
-        "our": "your",
-        "mine": "yours",
-        "ours": "yours",
-    },
-    **{"myself": "yourself", "ourselves": "yourselves"},
-}
+_TO = {"you": "i we me us", "your": "my our", "yours": "mine ours", "yourself": "myself", "yourselves": "ourselves"}
+_TURNED = {first: second for second, firsts in _TO.items() for first in firsts.split()}
+_TURNED |= {"i am": "you are", "i'm": "you're", "i was": "you were", "am i": "are you", "was i": "were you"}
 
 
 def addressed(sentence: str) -> str:
