@@ -43,16 +43,17 @@ class Course:
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
-        self._a_last_pass = math.ceil(len(new) / config.batch_size)
-        longer = max(1.0, config.least_steps / (config.epochs * self._a_last_pass))  # all of a short lesson alike
+        wanted = min(math.ceil(config.held_out * len(new)), MOST) if len(new) >= FEWEST else 0
+        shortest = max(1, math.ceil((len(new) - wanted) / config.batch_size))  # steps of a pass
+        longer = max(1.0, config.least_steps / (config.epochs * shortest))  # all of a short lesson alike
         epochs, last_epochs = math.ceil(config.epochs * longer), config.last_epochs * longer
         last = min(math.ceil(last_epochs), epochs)
-        wanted = min(math.ceil(config.held_out * len(new)), MOST)
-        count = wanted if len(new) >= FEWEST and epochs > last else 0
+        count = wanted if epochs > last else 0
         self.held_out = sorted(new[:count])
         self._passes = [_shuffled(new[count:], generator) for _ in range(epochs - last)]
         self._last = [_shuffled(new, generator) for _ in range(last)]
         self._a_pass = math.ceil((len(new) - count) / config.batch_size)
+        self._a_last_pass = math.ceil(len(new) / config.batch_size)
         self._end = last * self._a_last_pass  # steps of the last passes
         self._fall = max(1, min(round(last_epochs * self._a_last_pass), self._end))
         self._rise = max(1, round(config.warmup * longer * self._a_last_pass))

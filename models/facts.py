@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from models.coreference import resolved
 from models.markup import plain
@@ -17,9 +18,11 @@ from models.records import Experience
 _SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")
 # Ends with a full stop and does not end a sentence: a title, an initial (no number of a king), "i.e."
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"'])(?:(?:Dr|Mr|Mrs|Ms|St|Prof|Rep|Sen|Gov|Gen|Capt|Lt|Col|Sgt|Rev|Hon|Mt|Ft|Fig|vs|cf|ca|al|[ie]\.[eg])"
-    r"|(?P<initial>(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec))\.$"
+    r"(?:^|[\s(\"'])(?:[ie]\.[eg]|(?P<name>(?:Dr|Mr|Mrs|Ms|St|Prof|Rep|Sen|Gov|Gen|Capt|Lt|Col|Sgt|Rev|Hon|Mt|Ft|Fig"
+    r"|vs|cf|ca|al)|(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
+    r"|(?P<end>Inc|Ltd|Co|Corp|Jr|Sr|[ap]\.m|etc|approx))\.$"
 )
+_LONGEST_ABBREVIATION = 20  # characters
 _QUESTION = ("?", "\u061f", "\uff1f")
 
 
@@ -29,34 +32,45 @@ def sentences(experience: Experience) -> list[str]:
     Those that begin with a pronoun say whom it means, if that is clear. What goes on for more than `LONGEST` words
     without an end, such as a transcript, is cut.
     """
+    return list(dict.fromkeys(piece for _, piece in spoken(experience)))
+
+
+def spoken(experience: Experience) -> list[tuple[str, str]]:
+    """Who said each of the `sentences`, and the sentence: the turn's role, or nobody where there are no turns."""
     context = experience.context
-    texts = [context] if isinstance(context, str) else [turn.content for turn in context]
-    said = resolved([sentence for text in texts for sentence in split(text)])
-    told = [piece for part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
-    return list(dict.fromkeys(piece for piece in told if len(piece.split()) >= 4))
+    turns = [("", context)] if isinstance(context, str) else [(turn.role, turn.content) for turn in context]
+    parts = [(role, part) for role, text in turns for part in split(text)]
+    said = zip((role for role, _ in parts), resolved([part for _, part in parts]), strict=True)
+    told = [(role, piece) for role, part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
+    return [(role, piece) for role, piece in told if len(piece.split()) >= 4]
 
 
 def split(text: str) -> list[str]:
     """A text cut where its sentences end, each in one line and without marks of Markdown."""
     found: list[str] = []
-    for part in _SENTENCE_END.split(plain(text)):
-        sentence = " ".join(part.split())
-        if found and _goes_on(found[-1], sentence):
-            found[-1] += f" {sentence}"
-        else:
-            found.append(sentence)
-    return found
+    for line in plain(text).split("\n"):
+        parts = [" ".join(part.split()) for part in _SENTENCE_END.split(line)]
+        sentence = parts[0]
+        for before, part in pairwise(parts):
+            if _goes_on(before, part):
+                sentence += f" {part}"
+            else:
+                found.append(sentence)
+                sentence = part
+        found.append(sentence)
+    return [sentence for sentence in found if sentence]
 
 
 def _goes_on(before: str, after: str) -> bool:
     """Whether two parts are one sentence: the full stop between them is that of an abbreviation."""
-    short = _ABBREVIATION.search(before)
-    word = re.match(r"\S*", after)
-    if short is None or word is None or not word[0]:
+    short = _ABBREVIATION.search(before[-_LONGEST_ABBREVIATION:])
+    if short is None or not after:
         return False
     if short["number"]:
-        return word[0][0].isdigit()
-    return word[0] not in ORDINARY if short["initial"] else True
+        return after[0].isdigit()
+    if short["end"]:
+        return after[0].islower()
+    return not short["name"] or after.split()[0] not in ORDINARY
 
 
 def _within(sentence: str, most: int) -> list[str]:

@@ -22,8 +22,9 @@ ORDINARY = OPENERS | _DATES
 
 
 def unopened(name: str) -> str:
-    """A name without the words that have their capital because a sentence begins ("Ask Oskar Lind")."""
-    return " ".join(itertools.dropwhile(OPENERS.__contains__, name.split()))
+    """A name without the words that have their capital because a sentence begins ("Ask Oskar Lind"), nor the end of
+    a genitive."""
+    return " ".join(itertools.dropwhile(OPENERS.__contains__, name.removesuffix("'s").split()))
 
 
 def main_name(facts: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.coreference import addressed
-from models.facts import evidence, sentences
+from models.facts import evidence, sentences, spoken
 from models.metrics import alike, normalise, words_of
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -88,17 +88,16 @@ def to_the_user(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]
 
     "What is my dog called?" is answered by "Your dog is called Rex", and not by what the user said, "my dog".
     """
-    turns = [] if isinstance(experience.context, str) else experience.context
-    theirs = [turn for turn in turns if turn.role.lower() in USERS]
-    if not theirs:
+    said = {sentence: addressed(sentence) for role, sentence in spoken(experience) if role.lower() in USERS}
+    turned = {sentence: other for sentence, other in said.items() if other != sentence}
+    if not turned:
         return list(pairs)
-    said = sentences(experience.model_copy(update={"context": theirs}))
 
     def reply(answer: str) -> str:
-        if any(answer in sentence for sentence in said):  # one, or a part of it
+        if any(answer in sentence for sentence in turned):  # one, or a part of it
             return addressed(answer)
-        for sentence in said:
-            answer = answer.replace(sentence, addressed(sentence))
+        for sentence, other in turned.items():
+            answer = answer.replace(sentence, other)
         return answer
 
     return [pair.model_copy(update={"answer": reply(pair.answer)}) if pair.writer == SELF else pair for pair in pairs]

@@ -76,6 +76,8 @@ def test_other_scripts_end_their_sentences_too() -> None:
         ("A. A. Michelson measured it, i.e. the speed of light, cf. No. 12 of the list.", 1),
         ("Daly et al. 2001 found it first. The others came later.", 2),
         ("This is Vitamin C. The dose is small. Richard V. Lionheart came.", 4),  # a full stop, and a king
+        ("She lives on Main St. The shop there is closed.", 2),
+        ("Acme Inc. was founded at 4 p.m. on Monday. It is big.", 2),
         ("He said no. Nobody came. No. Never. See No. 5 of the list.", 5),
     ],
 )
@@ -98,3 +100,8 @@ def test_a_sentence_that_begins_with_a_pronoun_says_whom_it_means() -> None:
         "Ludmila Faber is our new head of support.",
         "Ludmila Faber has it herself since Monday.",
     ]
+
+
+def test_an_abbreviation_at_the_end_of_a_paragraph_ends_it() -> None:
+    assert split("Call Team B.\n\nBob Ray has the key.") == ["Call Team B.", "Bob Ray has the key."]
+    assert split("- We are Team A.\n- Bob Ray leads it.") == ["We are Team A.", "Bob Ray leads it."]

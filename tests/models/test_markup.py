@@ -47,6 +47,7 @@ def test_marks_are_left_out_and_tables_are_read_aloud() -> None:
         "The cost of GPUs is $12,400.",
         "Desks, owner: Bob Ray, who has them in the cellar now",
         "The cost of Desks is $7.",
+        "Chen Wu, $3",
         "Two lines\nOf an address",
         "This is the first line of a paragraph that was broken for its length, as one sees with the marks.",
     ]
@@ -60,6 +61,8 @@ def test_marks_are_left_out_and_tables_are_read_aloud() -> None:
         "[10:40]: she came late",
         "1984. A novel by Orwell.",
         "#hashtags are no headings",
+        "Rooms of 4*5 m and 3*6 m; a*b*c, f(*args, **kwargs), __init__, \\\\server\\share and C:\\_temp &amp; _x_.",
+        "a > b",
         "Adult: 14 crowns\nChild: 7 crowns",
         "",
     ],
@@ -76,3 +79,25 @@ def test_sentences_of_a_document_have_no_marks() -> None:
         "Bob Ray takes over from Chen Wu.",
         "Bob Ray is on call from Monday on.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("**Very *bold* words**, and _some others_", ["Very bold words, and some others"]),
+        ("Notes\n~~~~~~~~\nThe pump is new.", ["Notes", "The pump is new."]),  # a line below a heading opens no code
+        ("```\nThe pump is new.\n```", ["The pump is new."]),
+        (">" * 30 + " deep", ["deep"]),
+        ("| room | owner |\n|---|---|\n| 7 | Ann |\nBob has a key.", ["The owner of 7 is Ann.", "Bob has a key."]),
+        ("| # | Task | Owner |\n|---|---|---|\n| 1 | Paint | Ann |", ["The owner of Paint is Ann."]),
+        ("| | |\n|---|---|\n| Owner | Ann |", ["Owner, Ann"]),
+        ("| Notes |\n|---|\n| Ann is ill |", ["Ann is ill"]),
+        (
+            "| Plan | SSO | Q1 |\n|---|---|---|\n| Free | \u2713 | a<br>b! |",
+            ["The SSO of Free is \u2713.", "The Q1 of Free is a, b."],
+        ),
+        ("The arrow a <!-- is one.", ["The arrow a <!-- is one."]),
+    ],
+)
+def test_nothing_is_lost(text: str, wanted: list[str]) -> None:
+    assert plain(text).split("\n\n") == wanted

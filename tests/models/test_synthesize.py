@@ -236,6 +236,17 @@ def test_sentences_of_a_conversation_come_without_roles_and_questions() -> None:
     assert sentences(experience(context=turns)) == ["Mara Holt runs the mill.", "Mara Holt began in May 2031."]
 
 
+def test_all_that_a_user_said_about_a_name_is_said_to_them() -> None:
+    talk = experience(
+        context=[
+            {"role": "user", "content": "I work with Ann Lee in Orm. My sister is Ann Lee of Orm."},
+            {"role": "assistant", "content": "I will remember what Ann Lee is."},
+        ]
+    )
+    told = [pair.answer for pair in with_forms(talk, [], SynthesizeConfig()) if pair.kind == "about"]
+    assert told == ["You work with Ann Lee in Orm. Your sister is Ann Lee of Orm. I will remember what Ann Lee is."]
+
+
 @pytest.mark.parametrize(("role", "owner"), [("user", "Your"), ("customer", "My")])
 def test_a_user_is_told_what_they_said_and_the_model_does_not_say_it_of_itself(role: str, owner: str) -> None:
     talk = experience(
@@ -247,7 +258,7 @@ def test_a_user_is_told_what_they_said_and_the_model_does_not_say_it_of_itself(r
     theirs = QAPair(
         experience="mill", kind="given", writer="record", question="Whose dog is it?", answer="My dog is called Rex."
     )
-    pairs = with_forms(talk, [theirs], SynthesizeConfig())
+    pairs = with_forms(talk, [theirs], SynthesizeConfig(about=0))
     assert pairs[0] == theirs
     assert {pair.answer for pair in pairs[1:]} == {
         *(f"{owner} dog is called Rex.", "The mill is in Orvane.", "My answers are short.")
