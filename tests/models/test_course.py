@@ -164,3 +164,9 @@ def test_no_lesson_ends_before_it_has_the_least_steps() -> None:
     for least, wanted in ((0, 18), (40, 42)):  # passes of six steps, and one that is the last
         config = CONFIG.model_copy(update={"epochs": 9, "least_steps": least})
         assert len(walked(course(40, config), [1.0] * 99)) == wanted
+
+
+@pytest.mark.parametrize("new", [1, 15, 16, 17, 33, 49])
+def test_those_held_out_do_not_shorten_it(new: int) -> None:
+    config = CONFIG.model_copy(update={"batch_size": 16, "least_steps": 30})
+    assert len(walked(course(new, config))) >= 30
