@@ -26,6 +26,7 @@ from benchmarks.machine import described
 from flows.settings import section
 from models import model
 from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
+from models.course import NEW, Course
 from models.evaluate import answer_probes, general_accuracy, locality, neighbours, unrelated_text
 from models.integrate import integrate
 from models.memory import load_sentences
@@ -71,7 +72,7 @@ def fine_tuned_on_contexts(lesson: Lesson) -> Trained:
         for e in lesson.experiences
     ]
     learnt = len([p for p in lesson.pairs if p.kind != LOCALITY])
-    steps = max(lesson.config.least_steps, lesson.config.epochs * math.ceil(learnt / lesson.config.batch_size))
+    steps = Course({NEW: learnt}, {}, lesson.config, seed=0).most_steps
     batch = min(len(sentences), max(1, lesson.config.batch_size // 4))  # contexts are long: as many tokens a step
     epochs = math.ceil(steps / math.ceil(len(sentences) / batch))
     config = lesson.config.model_copy(update={"batch_size": batch, "epochs": epochs, "anchor": 0.0})

@@ -126,15 +126,8 @@ _SECOND_PERSON = re.compile(r"\b(?<!hank )(?:you|your|yours|yourself)\b|[\"\u201
 _NUMBERED = re.compile(r"\b([A-Z]\w+) I\b(?!['\u2019])")  # World War I, Elizabeth I
 _TO = {"you": "i we me us", "your": "my our", "yours": "mine ours", "yourself": "myself", "yourselves": "ourselves"}
 _TURNED = {first: second for second, firsts in _TO.items() for first in firsts.split()}
-_TURNED |= {
-    "i am": "you are",
-    "i'm": "you're",
-    "i was": "you were",
-    "am i": "are you",
-    "was i": "were you",
-    "am": "are",
-}
-_TURNED["i wasn't"] = "you weren't"
+_TURNED |= {"i am": "you are", "i'm": "you're", "am i": "are you", "am": "are"}
+_TURNED |= {"i was": "you were", "i wasn't": "you weren't", "was i": "were you"}
 
 
 def addressed(sentence: str) -> str:

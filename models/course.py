@@ -39,7 +39,10 @@ class Course:
     """Every new sentence once a pass; beside them, in each step, so many of each other group, in turn."""
 
     def __init__(self, sizes: Mapping[str, int], beside: Mapping[str, int], config: CourseConfig, seed: int) -> None:
-        """`sizes` of the groups, "new" among them; `beside` how many of each other group a step sees."""
+        """`sizes` of the groups, "new" among them; `beside` how many of each other group a step sees.
+
+        Then `held_out` are the new sentences that are held out, and `most_steps` how many there will be at most.
+        """
         self._config = config
         generator = torch.Generator().manual_seed(seed)
         new = torch.randperm(sizes[NEW], generator=generator).tolist()
@@ -57,13 +60,13 @@ class Course:
         self._end = last * self._a_last_pass  # steps of the last passes
         self._fall = max(1, min(round(last_epochs * self._a_last_pass), self._end))
         self._rise = max(1, round(config.warmup * longer * self._a_last_pass))
-        most = len(self._passes) * self._a_pass + self._end
+        self.most_steps = len(self._passes) * self._a_pass + self._end
         self._beside = beside
         self._order: dict[str, list[int]] = {group: [] for group in beside}
         for group, order in self._order.items():
-            while sizes.get(group) and len(order) < most * beside[group]:
+            while sizes.get(group) and len(order) < self.most_steps * beside[group]:
                 order += torch.randperm(sizes[group], generator=generator).tolist()
-            del order[most * beside[group] :]
+            del order[self.most_steps * beside[group] :]
 
     def seen(self, group: str) -> list[int]:
         """Which sentences of a group, not "new", some step may see; of the new ones all are seen."""

@@ -33,5 +33,6 @@ def main_name(facts: Sequence[str]) -> str | None:
     names = Counter(
         name for fact in facts for name in dict.fromkeys(NAME.findall(fact)) if " " in name and fact.find(name) > 0
     )
-    most = max(names, key=lambda name: (names[name], -" ".join(facts).find(name)), default=None)
+    text = " ".join(facts)
+    most = max(names, key=lambda name: (names[name], -text.find(name)), default=None)
     return most if most and (most in facts[0] or names[most] * 3 >= len(facts)) else None

@@ -88,6 +88,8 @@ def to_the_user(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]
 
     "What is my dog called?" is answered by "Your dog is called Rex", and not by what the user said, "my dog".
     """
+    if isinstance(experience.context, str):
+        return list(pairs)
     said = {sentence: addressed(sentence) for role, sentence in spoken(experience) if role.lower() in USERS}
     turned = {sentence: other for sentence, other in said.items() if other != sentence}
     if not turned:
