@@ -210,7 +210,7 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
     )
     unrelated_decay: float = Field(
-        1.0,
+        0.5,
         ge=0,
         description="token t of an unrelated text, from 0, counts as (1 + t)^-decay: how an answer goes on is decided "
         "where it begins; 0: all tokens alike, as published",
