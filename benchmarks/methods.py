@@ -89,7 +89,7 @@ def fine_tuned_on_sentences(lesson: Lesson) -> Trained:
 def as_published(lesson: Lesson) -> Trained:
     """SELF-PARAM's own objective: the pure KL, the teacher reads the context and no more."""
     pure = {"evidence": False, "written_share_self": 0.0, "written_share_given": 0.0}
-    pure |= {"anchor": 0.0, "curvature_tokens": 0, "unrelated_decay": 0.0}
+    pure |= {"anchor": 0.0, "curvature_tokens": 0}
     config = lesson.config.model_copy(update=pure)
     return Trained({"new": _taught(lesson, config), "unrelated": lesson.unrelated}, config)
 

@@ -209,12 +209,6 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         gt=0,
         description="nats per token; where the KL on unrelated text lies above it, its weight grows with the square",
     )
-    unrelated_decay: float = Field(
-        0.5,
-        ge=0,
-        description="token t of an unrelated text, from 0, counts as (1 + t)^-decay: how an answer goes on is decided "
-        "where it begins; 0: all tokens alike, as published",
-    )
     unrelated_batch: int = Field(16, ge=0, description="unrelated sentences a step")
     locality_weight: float = Field(
         1.0, ge=0, description="weight of the KL on near misses, which shall stay as they are"

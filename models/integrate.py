@@ -179,24 +179,6 @@ def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig, *, repla
     return weights
 
 
-def weights_of_tokens(
-    batch: Sequence[tuple[str, TargetSentence]], weights: Mapping[str, float], decay: float
-) -> Tensor:
-    """What each target token counts, [N]: a group's tokens its weight together, each of them as much as any other.
-
-    But for unrelated text, where token t counts as (1 + t)^-decay: how an answer goes on is decided where it begins.
-    """
-    group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
-    place_N = torch.cat([torch.arange(len(s.answer)) for _, s in batch])
-    weight_N = torch.zeros(len(group_N))
-    for group, weight in weights.items():
-        share_N = (group_N == GROUPS.index(group)).float()
-        if group == "unrelated":
-            share_N *= (1.0 + place_N) ** -decay
-        weight_N += weight * share_N / share_N.sum().clamp_min(torch.finfo(torch.float32).tiny)
-    return weight_N
-
-
 def _loss(
     student: PackedModel,
     teacher_matrix_VD: Tensor,
@@ -208,6 +190,10 @@ def _loss(
     device, dtype = student.lm.device, student.lm.model.dtype
     hidden_ND = student.hidden_ND([s for _, s in batch])
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
+    weight_N = torch.zeros(len(group_N))
+    for group, weight in weights.items():
+        mine_N = group_N == GROUPS.index(group)
+        weight_N[mine_N] = weight / mine_N.sum()  # each group's mean over its tokens
     total, kl_N = kl_from_states(
         hidden_ND,
         student.lm.output_matrix_VD,
@@ -215,7 +201,7 @@ def _loss(
         teacher_matrix_VD,
         token_N=torch.tensor([t for _, s in batch for t in s.answer], device=device),
         written_N=torch.tensor([s.written for _, s in batch for _ in s.answer], device=device),
-        weight_N=weights_of_tokens(batch, weights, config.unrelated_decay).to(device),
+        weight_N=weight_N.to(device),
     )
     kl_by_group = {g: kl_N.cpu()[group_N == i].mean().item() for i, g in enumerate(GROUPS) if (group_N == i).any()}
     return total, kl_by_group, len(group_N)

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models.answers import answer, token_log_probabilities
-from models.integrate import RECENT, integrate, weights_of_groups, weights_of_tokens
+from models.integrate import RECENT, integrate, weights_of_groups
 from models.kl import CHUNK
 from models.masters import MasterWeights, StepLog
 from models.model import LanguageModel
@@ -67,20 +67,6 @@ def test_unrelated_text_counts_more_the_further_the_student_has_moved_on_it() ->
     assert weights(9.0, *[0.05] * RECENT)["unrelated"] == 2.0  # long ago
     assert weights_of_groups([{"kl_new": 1.0}], config, replays=False)["unrelated"] == 2.0  # no unrelated text
     assert weights_of_groups([], config, replays=True) == weights() | {"new": 0.25}
-
-
-def test_the_beginning_of_an_unrelated_text_counts_more_than_its_end(groups: Any) -> None:
-    unrelated, new = groups["unrelated"][:2], groups["new"][:1]
-    batch = [("new", new[0]), *(("unrelated", s) for s in unrelated)]
-    told, first, second = (len(s.answer) for _, s in batch)
-    weight = {"new": 0.5, "unrelated": 2.0, "replay": 1.0}  # nothing is replayed
-    new_T, *unrelated_T = weights_of_tokens(batch, weight, 0.5).split([told, first, second])
-    assert new_T.tolist() == pytest.approx([0.5 / told] * told)
-    assert torch.cat(unrelated_T).sum().item() == pytest.approx(2.0)
-    for weight_T in unrelated_T:
-        assert (weight_T / weight_T[0]).tolist() == pytest.approx([(1 + t) ** -0.5 for t in range(len(weight_T))])
-    alike_N = weights_of_tokens(batch, weight, 0.0)[told:]
-    assert alike_N.tolist() == pytest.approx([2.0 / (first + second)] * (first + second))
 
 
 def test_a_limit_holds_the_student_on_unrelated_text(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
