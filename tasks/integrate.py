@@ -142,7 +142,7 @@ def _stored_dtype(ws: Workspace) -> torch.dtype:
 
 
 def _fingerprint(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, seed: int) -> str:
-    """Of everything that checkpoint and states depend on: those of other inputs are never taken up."""
+    """Of everything that checkpoint and states depend on: those of other inputs or other code are never taken up."""
     inputs = [
         (ws.validated(batch) / "experiences.jsonl").read_bytes(),
         (ws.qa(batch) / "pairs.jsonl").read_bytes(),
@@ -150,6 +150,7 @@ def _fingerprint(ws: Workspace, batch: str, parent: str, config: IntegrateConfig
         (ws.weights(parent) / "provenance.json").read_bytes(),
         config.model_dump_json().encode(),
         str(seed).encode(),
+        metadata.version("selfparam").encode(),
     ]
     return hashlib.sha256(b"\0".join(hashlib.sha256(i).digest() for i in inputs)).hexdigest()[:16]
 

@@ -115,14 +115,18 @@ def test_killed_it_goes_on_and_writes_the_same_bytes(ready: Any, monkeypatch: py
     assert not ready.ws.work("b0000").exists()
 
 
-def test_a_checkpoint_of_other_inputs_is_not_taken_up(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", ["seed", "code"])
+def test_a_checkpoint_of_other_inputs_is_not_taken_up(ready: Any, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
     with monkeypatch.context() as patched:
         kill_at(5, patched)
         with pytest.raises(Killed):
             ready.train("b0000", "base", checkpoint_seconds=1e-9)
     seen: list[float] = []
     monkeypatch.setattr(stage, "_say", lambda _, row: seen.append(row["step"]))
-    ready.seed += 1
+    if other == "seed":
+        ready.seed += 1
+    else:
+        monkeypatch.setattr(stage.metadata, "version", lambda _name: "99")
     ready.train("b0000", "base", checkpoint_seconds=1e-9)
     assert seen[0] == 1
 
