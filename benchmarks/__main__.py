@@ -9,6 +9,7 @@ tracker, the learning alone.
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import tempfile
@@ -19,6 +20,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+import models
+import tasks
 from benchmarks.machine import described
 from flows import (
     quiet,  # noqa: F401 - first: it silences what would phone out
@@ -27,7 +30,7 @@ from flows import (
 )
 from flows.params import Params
 from models import metrics
-from models.files import lines_of, read_json
+from models.files import lines_of, read_json, write_json
 from models.records import HistoryEntry, read_records
 from tasks.evaluate import OPEN_BOOK, counted, questions
 from tasks.workspace import BASE, Workspace
@@ -49,7 +52,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
-    parser.add_argument("--workspace", type=Path, help="folder to work in and keep (default: a temporary one)")
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        help="folder to work in and keep, where a killed run goes on (default: a temporary one)",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -85,21 +92,39 @@ def changed(assignments: list[str], seed: int, params: Path | None = None) -> di
 
 
 def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
-    """All stages of all batches, then the tables."""
+    """All stages of all batches, then the tables.
+
+    What was done in this workspace with the same code, settings and batches is not done again: a killed run goes on.
+    """
     prepared(ws, params)
+    source = hashlib.sha256(json.dumps(params, sort_keys=True).encode())
+    for file in sorted(file for package in (models, tasks) for file in Path(package.__path__[0]).glob("*.py")):
+        source.update(file.read_bytes())
     seconds: dict[str, dict[str, float]] = {}
     parent = BASE
     for number, (_, lines) in enumerate(given):
         batch = f"b{number:04d}"
         ws.raw_folder.mkdir(parents=True, exist_ok=True)
         ws.raw(batch).write_text("".join(lines), encoding="utf-8")
-        seconds[batch] = {}
-        for stage in stages.OF_A_BATCH:
-            started = time.monotonic()
-            stages.perform(ws, stage, batch, parent)
-            seconds[batch][stage] = time.monotonic() - started
+        source.update("".join(lines).encode())
+        seconds[batch] = learnt(ws, batch, parent, source.hexdigest())
         parent = batch
     tables(ws, [name for name, _ in given], params, seconds)
+
+
+def learnt(ws: Workspace, batch: str, parent: str, source: str) -> dict[str, float]:
+    """Run the stages of a batch; returns the seconds of each. Those that ran before, from the same `source`, do not run
+    again; one that was killed counts from where it goes on."""
+    file = ws.root / "seconds" / f"{batch}.json"
+    done = read_json(file) if file.exists() else {}
+    seconds: dict[str, float] = done["seconds"] if done.get("source") == source else {}
+    for stage in stages.OF_A_BATCH:
+        if stage not in seconds:
+            started = time.monotonic()
+            stages.perform(ws, stage, batch, parent)
+            seconds[stage] = time.monotonic() - started
+            write_json(file, {"source": source, "seconds": seconds})
+    return seconds
 
 
 def prepared(ws: Workspace, params: dict[str, Any]) -> Workspace:

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import scale
 from benchmarks.__main__ import changed, difference, kept, run, scored, split
+from flows import stages
 from models.records import Experience, HistoryEntry, read_records, write_records
 from tasks.workspace import Workspace
 
@@ -158,6 +159,45 @@ def test_a_stream_runs_and_prints_its_tables(
     assert re.search(r" \| [+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\) \| ", row)  # two experiences
     assert "| recovered gap |" in said
     assert "| b0001 |" in said
+
+
+def test_a_killed_stream_goes_on_where_it_was(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = {
+        "seed": 0,
+        "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
+        "integrate": {"epochs": 1, "least_steps": 0},
+        "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
+    }
+    performed: list[tuple[str, str]] = []
+    real = stages.perform
+    is_killed = True
+
+    def perform(ws: Workspace, stage: stages.Stage, batch: str, parent: str) -> None:
+        if is_killed and (stage, batch) == ("evaluate", "b0001"):
+            raise KeyboardInterrupt
+        performed.append((stage, batch))
+        real(ws, stage, batch, parent)
+
+    monkeypatch.setattr(stages, "perform", perform)
+    given = [("one", MILLS[:2]), ("two", MILLS[2:])]
+    with pytest.raises(KeyboardInterrupt):
+        run(Workspace(tmp_path), given, params)
+    assert len(performed) == 8  # with the base
+    is_killed, before = False, capsys.readouterr().out
+    performed.clear()
+    run(Workspace(tmp_path), given, params)
+    assert performed == [("evaluate", "b0001")]
+    said = capsys.readouterr().out
+    assert "| two | 1 |" in said
+    assert "| two | 1 |" not in before
+    performed.clear()
+    run(Workspace(tmp_path), [("one", MILLS[:2]), ("two", MILLS[1:])], params)
+    assert performed == [(stage, "b0001") for stage in stages.OF_A_BATCH]
+    performed.clear()
+    run(Workspace(tmp_path), given[:1], params | {"seed": 1})
+    assert performed == [(stage, "b0000") for stage in stages.OF_A_BATCH]
 
 
 def test_a_setting_that_there_is_not_is_named(tmp_path: Path) -> None:
