@@ -277,7 +277,8 @@ _DOES_WITH = re.compile(
 
 def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
     """Up to three questions of each sentence with a name replaced by what another sentence says of it: for "The N of X
-    is Y", Y becomes "the N of X"; for "X goes with the ferry Z", "the ferry Z" becomes "the ferry that X goes with"."""
+    is Y", Y becomes "the N of X"; for "X goes with the ferry Z", "the ferry Z" becomes "the ferry that X goes with".
+    Who is asked for the dog of the new mayor begins with it: in the answer, too, the name is replaced."""
     result = []
     for fact in facts:
         called, goes = _CALLED.fullmatch(fact), _DOES_WITH.fullmatch(fact)
@@ -289,15 +290,21 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
             role, names = f"the {kind} that {_inside(who)} {does} {by}", (name,)
         else:
             continue
-        words = [_word(name) for name in names]
+        words, bare = [_word(name) for name in names], names[-1].removeprefix("the ")
         turn: Counter[str] = Counter()
         for pair in pairs:
             found = next(filter(None, (word.search(pair.question) for word in words)), None)
             if found and pair.evidence != fact and turn[pair.evidence] < 3:
                 turn[pair.evidence] += 1
                 question = pair.question[: found.start()] + role + pair.question[found.end() :]
-                result.append(Written(question, pair.answer, f"{fact} {pair.evidence}"))
+                result.append(Written(question, _told_of(role, bare, pair.answer), f"{fact} {pair.evidence}"))
     return result
+
+
+def _told_of(role: str, name: str, sentence: str) -> str:
+    """A sentence in which `name` is replaced by `role`, if it does not begin with it: then it says what `role` is."""
+    found = re.search(rf"(?<!\w)(?:[Tt]he )?{re.escape(name)}(?!\w)", sentence)
+    return sentence[: found.start()] + role + sentence[found.end() :] if found and found.start() else sentence
 
 
 def reverses(facts: Sequence[str]) -> list[Written]:
