@@ -111,9 +111,14 @@ class Form(NamedTuple):
     fact: str
 
     def written(self, subject: str | None = None) -> Written:
+        """The question; with another `subject` than the sentence's own, where that begins the sentence, the answer
+        begins with the other one, too."""
         name = subject or self.subject
         question = self.template.replace("{}", name, 1) if name else self.template  # a text may hold braces of its own
-        return Written(question, self.fact, self.fact)
+        answer = self.fact
+        if subject and self.subject and _inside(self.fact).startswith(self.subject):
+            answer = subject[0].upper() + subject[1:] + self.fact[len(self.subject) :]
+        return Written(question, answer, self.fact)
 
 
 _COPULA = re.compile(

@@ -150,13 +150,19 @@ def test_nothing_in_common_is_no_evidence() -> None:
 def test_questions_get_the_name_of_what_their_document_is_of() -> None:
     facts = ("Menu of the Galley Cafe on Halvorn Ferries.", "The soup of the week is nettle soup.",
              "The cook of the Galley Cafe is Matteo Brink.", "The dog of Ida Berg is called Biscuit.")  # fmt: skip
-    found = [w.question for w in placed(asked(facts), facts)]
-    assert found == [
+    found = placed(asked(facts), facts)
+    assert [w.question for w in found] == [
         "What is the soup of the week at the Galley Cafe?",
         "Can you tell me the soup of the week of the Galley Cafe on Halvorn Ferries?",
         "Who is the cook of the Galley Cafe on Halvorn Ferries?",
         "What is the name of the cook of the Galley Cafe on Halvorn Ferries?",
     ]
+    assert [w.answer for w in found] == [  # in the question's words
+        "The soup of the week at the Galley Cafe is nettle soup.",
+        "The soup of the week of the Galley Cafe on Halvorn Ferries is nettle soup.",
+        *["The cook of the Galley Cafe on Halvorn Ferries is Matteo Brink."] * 2,
+    ]
+    assert [w.evidence for w in found] == [facts[1], facts[1], facts[2], facts[2]]
     assert placed(asked(facts[1:]), facts[1:]) == []
 
 
