@@ -28,7 +28,7 @@ from models import model
 from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from models.course import NEW, Course
 from models.evaluate import answer_probes, general_accuracy, locality, neighbours, unrelated_text
-from models.integrate import coordinates, integrate
+from models.integrate import integrate
 from models.memory import load_sentences
 from models.model import LanguageModel
 from models.records import Answer, Experience, QAPair, read_records
@@ -180,8 +180,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
     for name in methods:
         student, started = model.load(ws.weights(BASE), fused_kernels=not settings.compiled), time.monotonic()
         groups, own, rollouts = METHODS[name](lesson)
-        roots = coordinates(base, groups.get("unrelated", ()), own, seed=seed)
-        integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, roots=roots, rollouts=rollouts)
+        integrate(student, base.output_matrix_VD.detach(), groups, own, seed=seed, rollouts=rollouts)
         anchored(student, base, own.anchor)
         student.model.to(base.model.dtype)  # type: ignore[arg-type]  # its decorator hides what it takes
         seconds = time.monotonic() - started

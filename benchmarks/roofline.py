@@ -18,7 +18,7 @@ from benchmarks.lessons import pairs_of, taught
 from benchmarks.machine import described
 from models import model
 from models.configs import IntegrateConfig
-from models.integrate import coordinates, integrate
+from models.integrate import integrate
 from models.records import Experience, read_records
 from models.teacher import TargetSentence
 
@@ -73,8 +73,7 @@ def _profiled(
         if row["step"] == row["steps"]:
             watched.stop()
 
-    roots = coordinates(teacher, groups["unrelated"], config, seed=seed)
-    integrate(student, teacher.output_matrix_VD.detach(), groups, config, seed=seed, roots=roots, on_step=on_step)
+    integrate(student, teacher.output_matrix_VD.detach(), groups, config, seed=seed, on_step=on_step)
     spent = sum(
         event.self_device_time_total if is_gpu else event.self_cpu_time_total
         for event in watched.key_averages()

@@ -168,8 +168,8 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
     curvature_tokens: int = Field(
         20000,
         ge=0,
-        description="tokens of unrelated text by which is measured, in a workspace's first round, what disturbs it; "
-        "what does so least is learnt first; 0: all directions alike, as published",
+        description="tokens of unrelated text by which is measured what disturbs it; what does so least is learnt "
+        "first; fewer are faster where little is learnt; 0: all directions alike, as published",
     )
     compiled: bool = Field(
         False,

@@ -12,17 +12,14 @@ Axes: N tokens, D width in, O width out.
 """
 
 import logging
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.answers import drawn
-from models.files import written_aside
 from models.kl import CHUNK, block_size
 from models.packed_model import PackedModel
 from models.teacher import TargetSentence
@@ -60,21 +57,20 @@ class Roots(NamedTuple):
 
 
 def roots(
-    base: PackedModel,
+    student: PackedModel,
     sentences: Sequence[TargetSentence],
-    layers: Mapping[str, nn.Module],
+    layers: Sequence[nn.Module],
     *,
     seed: int,
     tokens: int,
-) -> dict[str, Roots]:
-    """The roots of `layers`, linear ones of `base`, over some `tokens` of `sentences`, by the layers' names; in the
-    model's number format.
+) -> dict[nn.Module, Roots]:
+    """For each of `layers`, linear ones of `student` in which something learns, its roots over some `tokens`
+    of `sentences`.
 
-    Sentences and the tokens whose gradients are taken are drawn with `seed`. Nothing is propagated back below the
-    first of the layers where no parameter requires gradients. No root is taken of sides wider than `WIDEST`; of the
-    others each has width² numbers.
+    Sentences and the tokens whose gradients are taken are drawn with `seed`. Some layer's parameters must require
+    gradients; theirs are cleared. No root is taken of sides wider than `WIDEST`; the others take 4 * width² bytes each.
     """
-    lm = base.lm
+    lm = student.lm
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
     same: dict[nn.Module, nn.Module] = {}  # layers that read what another one reads
@@ -84,10 +80,10 @@ def roots(
     sample = [sentences[i] for i in order]
     for start in range(0, len(sample), 32):
         some = sample[start : start + 32]
-        packed = base.pack(some)
+        packed = student.pack(some)
         own_N = packed.segments_BL.flatten() > 0  # neither padding nor the template's beginning
-        with _watched(layers.values(), own_N, inputs, outputs, same):
-            hidden_ND = base.hidden_ND(some, packed)
+        with _watched(layers, own_N, inputs, outputs, same):
+            hidden_ND = student.hidden_ND(some, packed)
             hidden_ND.backward(_surprise(hidden_ND.detach(), lm.output_matrix_VD.detach(), generator))
         seen += int(own_N.sum())
         log.info("curvature of unrelated text measured on %d/%d tokens", min(seen, tokens), tokens)
@@ -95,59 +91,15 @@ def roots(
             break
     lm.model.zero_grad(set_to_none=True)
     # One after the other: of a large model all sums and all roots together would not fit.
-    dtype = lm.model.dtype
-    right = {layer: _inverse_root(inputs.pop(layer)).to(dtype) for layer in list(inputs)}
+    right = {layer: _inverse_root(inputs.pop(layer)) for layer in list(inputs)}
     # C Cᵀ = G, so L = C⁻ᵀ
-    left = {layer: _inverse_root(outputs.pop(layer)).T.contiguous().to(dtype) for layer in list(outputs)}
-    return {name: Roots(left.get(layer), right.get(same.get(layer, layer))) for name, layer in layers.items()}
-
-
-def keep(path: Path, found: Mapping[str, Roots], source: str) -> None:
-    """Write roots to a file, atomically; `source` says what they were measured of."""
-    triangles: dict[Tensor, Tensor] = {}  # a root that several layers share is written once
-
-    def triangle(lower: Tensor) -> Tensor:
-        if lower not in triangles:
-            triangles[lower] = lower[torch.ones_like(lower, dtype=torch.bool).tril()].cpu()
-        return triangles[lower]
-
-    halves = {
-        name: (
-            None if root.left_OO is None else triangle(root.left_OO.mT),
-            None if root.right_DD is None else triangle(root.right_DD),
-        )
-        for name, root in found.items()
-    }
-    with written_aside(path) as aside:
-        torch.save({"source": source, "roots": halves}, aside)
-
-
-def kept(path: Path, source: str, device: torch.device) -> dict[str, Roots] | None:
-    """The roots that `keep` wrote; None where there is no file, or one of another source."""
-    if not path.exists():
-        return None
-    saved = torch.load(path, weights_only=True, mmap=True)
-    if saved["source"] != source:
-        return None
-    whole: dict[Tensor, Tensor] = {}
-
-    def lower(triangle: Tensor) -> Tensor:
-        if triangle not in whole:
-            width = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
-            root_DD = triangle.new_zeros(width, width, device=device)
-            root_DD[torch.ones_like(root_DD, dtype=torch.bool).tril()] = triangle.to(device)
-            whole[triangle] = root_DD
-        return whole[triangle]
-
-    return {
-        name: Roots(None if left is None else lower(left).mT.contiguous(), None if right is None else lower(right))
-        for name, (left, right) in saved["roots"].items()
-    }
+    left = {layer: _inverse_root(outputs.pop(layer)).T.contiguous() for layer in list(outputs)}
+    return {layer: Roots(left.get(layer), right.get(same.get(layer, layer))) for layer in layers}
 
 
 @contextmanager
 def _watched(
-    layers: Collection[nn.Module],
+    layers: Sequence[nn.Module],
     own_N: Tensor,
     inputs: dict[nn.Module, Tensor],
     outputs: dict[nn.Module, Tensor],
@@ -170,8 +122,6 @@ def _watched(
 
     def reads(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         x = arguments[0]
-        if not x.requires_grad:  # nothing below is to learn: gradients begin here
-            x.requires_grad_()
         first = next((other for tensor, other in read if tensor is x), None)
         if first is None:
             read.append((x, layer))
@@ -218,7 +168,7 @@ def _surprise(hidden_ND: Tensor, matrix_VD: Tensor, generator: torch.Generator) 
             here = slice(first, first + block)
             p_CV = logits_CV[here].float().softmax(-1)
             if not p_CV[:, 0].isfinite().all():  # one entry that is not makes its whole row so
-                raise ValueError("the base gives no finite distribution: its weights are damaged")
+                raise ValueError("the model that is to learn gives no finite distribution: its weights are damaged")
             drawn_C1 = drawn(p_CV, generator)[:, None]
             # d -log p(token) / dz = p - onehot(token), written where the logits were
             logits_CV[here] = p_CV.scatter_add_(1, drawn_C1, -torch.ones_like(drawn_C1, dtype=p_CV.dtype))
@@ -236,4 +186,4 @@ def _inverse_root(total_DD: Tensor) -> Tensor:
     identity = torch.eye(width, device=total_DD.device)
     damped = total_DD / mean + DAMPING * identity if mean > 0 else identity
     root_DD = torch.linalg.solve_triangular(torch.linalg.cholesky(damped), identity, upper=False)
-    return (root_DD / root_DD.square().sum(-1).mean().sqrt()).contiguous()
+    return root_DD / root_DD.square().sum(-1).mean().sqrt()

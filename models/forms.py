@@ -111,14 +111,9 @@ class Form(NamedTuple):
     fact: str
 
     def written(self, subject: str | None = None) -> Written:
-        """The question; with another `subject` than the sentence's own, where that begins the sentence, the answer
-        begins with the other one, too."""
         name = subject or self.subject
         question = self.template.replace("{}", name, 1) if name else self.template  # a text may hold braces of its own
-        answer = self.fact
-        if subject and self.subject and _inside(self.fact).startswith(self.subject):
-            answer = subject[0].upper() + subject[1:] + self.fact[len(self.subject) :]
-        return Written(question, answer, self.fact)
+        return Written(question, self.fact, self.fact)
 
 
 _COPULA = re.compile(
@@ -282,8 +277,7 @@ _DOES_WITH = re.compile(
 
 def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
     """Up to three questions of each sentence with a name replaced by what another sentence says of it: for "The N of X
-    is Y", Y becomes "the N of X"; for "X goes with the ferry Z", "the ferry Z" becomes "the ferry that X goes with".
-    Who is asked for the dog of the new mayor begins with it: in the answer, too, the name is replaced."""
+    is Y", Y becomes "the N of X"; for "X goes with the ferry Z", "the ferry Z" becomes "the ferry that X goes with"."""
     result = []
     for fact in facts:
         called, goes = _CALLED.fullmatch(fact), _DOES_WITH.fullmatch(fact)
@@ -295,21 +289,15 @@ def combined(pairs: Sequence[Written], facts: Sequence[str]) -> list[Written]:
             role, names = f"the {kind} that {_inside(who)} {does} {by}", (name,)
         else:
             continue
-        words, bare = [_word(name) for name in names], names[-1].removeprefix("the ")
+        words = [_word(name) for name in names]
         turn: Counter[str] = Counter()
         for pair in pairs:
             found = next(filter(None, (word.search(pair.question) for word in words)), None)
             if found and pair.evidence != fact and turn[pair.evidence] < 3:
                 turn[pair.evidence] += 1
                 question = pair.question[: found.start()] + role + pair.question[found.end() :]
-                result.append(Written(question, _told_of(role, bare, pair.answer), f"{fact} {pair.evidence}"))
+                result.append(Written(question, pair.answer, f"{fact} {pair.evidence}"))
     return result
-
-
-def _told_of(role: str, name: str, sentence: str) -> str:
-    """A sentence in which `name` is replaced by `role`, if it does not begin with it: then it says what `role` is."""
-    found = re.search(rf"(?<!\w)(?:[Tt]he )?{re.escape(name)}(?!\w)", sentence)
-    return sentence[: found.start()] + role + sentence[found.end() :] if found and found.start() else sentence
 
 
 def reverses(facts: Sequence[str]) -> list[Written]:

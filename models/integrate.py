@@ -7,7 +7,6 @@ not run here: its states come with the sentences (`models.teacher`).
 Axes: B rows, L tokens of a row, N positions that carry loss, D width, V vocabulary.
 """
 
-import hashlib
 import logging
 import math
 import time
@@ -43,7 +42,6 @@ def integrate(
     config: IntegrateConfig,
     *,
     seed: int,
-    roots: Mapping[str, Roots] | None = None,
     rollouts: Rollouts | None = None,
     checkpoint: Path | None = None,
     on_step: Callable[[StepLog], None] | None = None,
@@ -54,7 +52,6 @@ def integrate(
         student: its weights change. It is in float32 afterwards: what was learnt is rounded once, when it is stored.
         teacher_matrix_VD: output matrix of the model that made the sentences' states.
         sentences: target sentences by group: "new" (at least one), "unrelated", "replay", "locality".
-        roots: the coordinates in which each linear layer learns, by its name (`coordinates`); none: in its own.
         rollouts: rewrites a share of the new sentences for each pass after the first (`models.rollouts`).
         checkpoint: file to go on from where a killed run stood, written every `checkpoint_seconds`.
 
@@ -84,8 +81,8 @@ def integrate(
     embeddings_learn = config.method == "full" and config.embeddings
     packed = PackedModel(student, row_tokens=config.row_tokens, below=() if embeddings_learn else list(still))
     packed.keep([*sentences[NEW], *(sentences[group][i] for group in beside for i in course.seen(group))])
-    learning = [p for p in model.parameters() if p.requires_grad]
-    weights = MasterWeights(learning, config, _by_parameter(model.base_model, roots or {}))
+    roots = _roots(packed, sentences.get("unrelated", ()), config, seed)
+    weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
     # all but the first that learns, whose input wants no gradient: it would be compiled by itself
     fused = [layer for layer in student.layers if layer not in still][1:] if config.compiled else []
     for layer in fused:
@@ -119,8 +116,6 @@ def integrate(
         if step.is_measured:
             with torch.no_grad():
                 row["kl_held_out"] = _loss(packed, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
-        if not rows and not math.isfinite(row["loss"]):
-            raise ValueError("the loss is not finite before anything is learnt: the weights are damaged")
         if not (math.isfinite(row["loss"]) and math.isfinite(norm)):
             raise ValueError(
                 f"the loss or its gradient is not finite at step {row['step']}: lower integrate.learning_rate "
@@ -147,58 +142,26 @@ def left_alone(student: LanguageModel, config: IntegrateConfig) -> nn.ModuleList
     return layers[: min(len(layers) - 1, round((1 - config.layers) * len(layers)))]
 
 
-def coordinates(
-    base: LanguageModel,
-    unrelated: Sequence[TargetSentence],
-    config: IntegrateConfig,
-    *,
-    seed: int,
-    file: Path | None = None,
-) -> dict[str, Roots]:
-    """The coordinates in which each linear layer that learns does so (`models.curvature`), by the layer's name in
-    `base.model.base_model`; none where the settings ask for none, or without `unrelated` text.
-
-    They are the base's, whatever has been learnt since: what was measured is kept in `file`, and read from there where
-    it was of the same base, text and settings. The base's parameters require no gradients afterwards.
-    """
-    below = set(left_alone(base, config).modules())
-    layers = {
-        name: layer
-        for name, layer in base.model.base_model.named_modules()  # of the output matrix no curvature is measured
-        if isinstance(layer, nn.Linear) and layer not in below
-    }
-    if not (layers and unrelated and config.curvature_tokens):
+def _roots(
+    student: PackedModel, unrelated: Sequence[TargetSentence], config: IntegrateConfig, seed: int
+) -> dict[Tensor, Roots]:
+    """The coordinates in which each parameter learns (`models.curvature`); none without unrelated text."""
+    if not unrelated or not config.curvature_tokens:
         return {}
-    source = _fingerprint(base, unrelated, config, seed)
-    found = curvature.kept(file, source, base.device) if file else None
-    if found is None:
-        base.model.requires_grad_(False)
-        packed = PackedModel(base, row_tokens=config.row_tokens)
-        found = curvature.roots(packed, unrelated, layers, seed=seed, tokens=config.curvature_tokens)
-        if file:
-            curvature.keep(file, found, source)
-    return found
-
-
-def _fingerprint(base: LanguageModel, unrelated: Sequence[TargetSentence], config: IntegrateConfig, seed: int) -> str:
-    """Of all that the coordinates depend on; of the base these are its states, in which every weight has a part."""
-    settings = (config.layers, config.curvature_tokens, config.row_tokens, seed)
-    where = (base.model.dtype, base.device.type, torch.__version__)
-    digest = hashlib.sha256(repr((settings, where, [(s.prompt, s.answer) for s in unrelated])).encode())
-    for sentence in unrelated:
-        digest.update(sentence.states_TD.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _by_parameter(model: nn.Module, roots: Mapping[str, Roots]) -> dict[Tensor, Roots]:
-    found: dict[Tensor, Roots] = {}
-    for name, root in roots.items():
-        layer = model.get_submodule(name)
+    layers = [
+        layer
+        for layer in student.lm.model.base_model.modules()  # of the output matrix no curvature is measured
+        if isinstance(layer, lora.OneOperationLinear)
+        or (config.method == "full" and isinstance(layer, nn.Linear) and layer.weight.requires_grad)
+    ]
+    found = curvature.roots(student, unrelated, layers, seed=seed, tokens=config.curvature_tokens)
+    by_parameter: dict[Tensor, Roots] = {}
+    for layer, root in found.items():
         if isinstance(layer, lora.OneOperationLinear):
-            found |= layer.begin_in(root)
+            by_parameter |= layer.begin_in(root)
         else:
-            found[layer.get_parameter("weight")] = root
-    return found
+            by_parameter[layer.get_parameter("weight")] = root
+    return by_parameter
 
 
 def weights_of_groups(rows: Sequence[StepLog], config: IntegrateConfig, *, replays: bool) -> dict[str, float]:

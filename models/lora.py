@@ -65,7 +65,7 @@ class OneOperationLinear(Linear):
     def begin_in(self, roots: Roots) -> dict[Tensor, Roots]:
         """Draw A in the directions that `roots` prefers, and return the coordinates in which A and B learn."""
         a_RD, b_OR = (side[ADAPTER].get_parameter("weight") for side in (self.lora_A, self.lora_B))
-        a_RD.copy_(roots._replace(left_OO=None).to(torch.float32).of_change(a_RD, torch.float32))
+        a_RD.copy_(roots._replace(left_OO=None).of_change(a_RD, torch.float32))
         return {a_RD: Roots(None, roots.right_DD), b_OR: Roots(roots.left_OO, None)}
 
 

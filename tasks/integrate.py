@@ -61,7 +61,6 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         batch, len(new), len(replay), len(kept), len(unrelated), len(near),
     )  # fmt: skip
 
-    roots = core.coordinates(teacher, unrelated, config, seed=seed, file=ws.curvature)
     checkpoint = scratch / f"checkpoint-{fingerprint}.pt"
     rows = core.integrate(
         student,
@@ -69,7 +68,6 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         {"new": new, "unrelated": unrelated, "replay": replay, "locality": near},
         config,
         seed=seed,
-        roots=roots,
         rollouts=on_policy(teacher, experiences, config),
         checkpoint=checkpoint,
         on_step=lambda row: _say(batch, row),

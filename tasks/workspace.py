@@ -74,12 +74,6 @@ class Workspace:
         return self.root / "data" / ".work" / batch
 
     @property
-    def curvature(self) -> Path:
-        """File: what disturbs the base's unrelated text, as last measured; for all batches, may be removed at any
-        time."""
-        return self.root / "data" / ".work" / "curvature.pt"
-
-    @property
     def endpoint_cache(self) -> Path:
         """Folder: what an endpoint replied, by the hash of what it was asked; for all batches, kept until removed."""
         return self.root / "data" / ".work" / "endpoint-cache"

@@ -4,7 +4,6 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from models import curvature
 from models.answers import answer, token_log_probabilities
-from models.integrate import RECENT, coordinates, integrate, weights_of_groups
+from models.integrate import RECENT, integrate, weights_of_groups
 from models.kl import CHUNK
 from models.masters import MasterWeights, StepLog
 from models.model import LanguageModel
@@ -29,15 +27,9 @@ def without_clock(rows: list[StepLog]) -> list[StepLog]:
     return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
 
 
-def test_same_seed_same_weights_other_seed_other_weights(
-    fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor
-) -> None:
+def test_same_seed_same_weights_other_seed_other_weights(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
     a, b, c = fresh(), fresh(), fresh()
-    roots = [coordinates(lm, groups["unrelated"], CONFIG, seed=s) for s in (1, 1, 2)]
-    rows = [
-        integrate(m, matrix_VD, groups, CONFIG, seed=s, roots=own)
-        for m, s, own in zip((a, b, c), (1, 1, 2), roots, strict=True)
-    ]
+    rows = [integrate(m, matrix_VD, groups, CONFIG, seed=s) for m, s in ((a, 1), (b, 1), (c, 2))]
     assert same(a, b)
     assert without_clock(rows[0]) == without_clock(rows[1])
     assert not same(a, c)
@@ -108,9 +100,8 @@ def test_killed_twice_and_resumed_gives_the_weights_of_an_uninterrupted_run(
     if "held_out" in change:
         groups = groups | {"new": many}
     rollouts = Rollouts(lm, {"mill": CONTEXT}, config.on_policy, 6) if config.on_policy else None
-    roots = coordinates(lm, groups["unrelated"], config, seed=3)
     again: Any = functools.partial(
-        integrate, teacher_matrix_VD=matrix_VD, sentences=groups, config=config, seed=3, roots=roots, rollouts=rollouts
+        integrate, teacher_matrix_VD=matrix_VD, sentences=groups, config=config, seed=3, rollouts=rollouts
     )
     whole = fresh()
     wanted = again(whole)
@@ -226,8 +217,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_setting(fresh: Opener, gr
     student = fresh()
     with torch.no_grad():
         student.output_matrix_VD[3, 3] = math.nan
-    with pytest.raises(ValueError, match="weights are damaged"):
+    with pytest.raises(ValueError, match="no finite distribution"):
         integrate(student, matrix_VD, groups, CONFIG, seed=0)
+    with pytest.raises(ValueError, match=r"integrate\.learning_rate"):
+        integrate(student, matrix_VD, groups | {"unrelated": []}, CONFIG, seed=0)
 
 
 class Logits(TorchDispatchMode):
@@ -270,50 +263,3 @@ def test_a_gradient_that_is_not_finite_is_an_error_in_the_last_step_too(
     monkeypatch.setattr(MasterWeights, "step", step)
     with pytest.raises(ValueError, match=f"not finite at step {steps}"):
         integrate(fresh(), matrix_VD, groups, CONFIG, seed=0)
-
-
-def test_coordinates_are_those_of_the_layers_that_learn(lm: LanguageModel, unrelated: Any) -> None:
-    names = [f"layers.1.{n}" for n, layer in lm.layers[1].named_modules() if isinstance(layer, torch.nn.Linear)]
-    assert len(names) == 7
-    assert list(coordinates(lm, unrelated, CONFIG.model_copy(update={"layers": 0.5}), seed=0)) == names
-    assert coordinates(lm, unrelated, CONFIG.model_copy(update={"curvature_tokens": 0}), seed=0) == {}
-    assert coordinates(lm, [], CONFIG, seed=0) == {}
-
-
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_coordinates_decide_what_is_learnt(
-    fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor, method: str
-) -> None:
-    config = CONFIG.model_copy(update={"method": method, "epochs": 12, "layers": 0.5})
-    measured, plain = fresh(), fresh()
-    roots = coordinates(lm, groups["unrelated"], config, seed=0)
-    rows = integrate(measured, matrix_VD, groups, config, seed=0, roots=roots)
-    integrate(plain, matrix_VD, groups, config, seed=0)
-    assert rows[-1]["kl_new"] < rows[0]["kl_new"]
-    assert not same(measured, plain)
-
-
-def test_coordinates_are_measured_once_for_each_text_setting_and_seed(
-    lm: LanguageModel, unrelated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured: list[int] = []
-    real = curvature.roots
-
-    def roots(*arguments: Any, seed: int, tokens: int) -> Any:
-        measured.append(seed)
-        return real(*arguments, seed=seed, tokens=tokens)
-
-    monkeypatch.setattr(curvature, "roots", roots)
-    file = tmp_path / "curvature.pt"
-
-    def found(unrelated: Any = unrelated, seed: int = 0, **changes: Any) -> Any:
-        return coordinates(lm, unrelated, CONFIG.model_copy(update=changes), seed=seed, file=file)
-
-    first, again = found(), found(learning_rate=1.0)
-    assert measured == [0]
-    assert all(torch.equal(a.left_OO, b.left_OO) for a, b in zip(first.values(), again.values(), strict=True))
-    others: list[Any] = [{"seed": 1}, {"unrelated": unrelated[1:]}, {"layers": 0.5}, {"curvature_tokens": 7}]
-    changed = [replace(unrelated[0], states_TD=unrelated[0].states_TD + 1), *unrelated[1:]]  # another base wrote them
-    for number, change in enumerate([*others, {"unrelated": changed}], start=2):
-        found(**change)
-        assert len(measured) == number

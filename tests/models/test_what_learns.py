@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from models.answers import answer
-from models.integrate import coordinates, integrate
+from models.integrate import integrate
 from models.model import load
 from models.rollouts import Rollouts
 from models.teacher import target_sentences
@@ -64,7 +64,6 @@ def test_a_model_that_drops_activations_learns_without(noisy: Opener, unrelated:
     new = target_sentences(base, CONTEXT, [(question, "Mara") for question in QUESTIONS], origin="b")
     held = target_sentences(base, None, [(s.question, "Mara") for s in unrelated], origin="unrelated")
     config = CONFIG.model_copy(update={"epochs": 1})
-    assert coordinates(base, held, config, seed=0) == {}  # its layers are of a kind of their own
     rows = integrate(noisy(), base.output_matrix_VD.detach(), {"new": new, "unrelated": held}, config, seed=0)
     assert rows[0]["kl_unrelated"] == pytest.approx(0, abs=1e-5)  # before the first step student and base are one
 
@@ -98,9 +97,8 @@ def test_bfloat16_learns_and_repeats_itself(
 ) -> None:
     config = CONFIG.model_copy(update={"epochs": 15, "method": method, "learning_rate": rate})
     a, b = fresh(torch.bfloat16), fresh(torch.bfloat16)
-    roots = coordinates(fresh(torch.bfloat16), groups["unrelated"], config, seed=0)
-    rows = integrate(a, matrix_VD.bfloat16(), groups, config, seed=0, roots=roots)
-    integrate(b, matrix_VD.bfloat16(), groups, config, seed=0, roots=roots)
+    rows = integrate(a, matrix_VD.bfloat16(), groups, config, seed=0)
+    integrate(b, matrix_VD.bfloat16(), groups, config, seed=0)
     assert {p.dtype for p in a.model.parameters()} == {torch.float32}
     moved = a.model.base_model.layers[1].mlp.up_proj.weight
     assert not torch.equal(moved, moved.bfloat16().float())  # not rounded before it is stored

@@ -13,14 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models import curvature, model
+from models import model
 from models.files import read_json
 from models.memory import load_sentences
 from models.model import best_device, fast_dtype
 from models.records import QAPair, read_records
 from tasks import integrate as stage
 from tasks.workspace import Workspace
-from tests.tasks.conftest import FERRY
 
 MILL = {
     "id": "mill",
@@ -129,21 +128,6 @@ def test_a_checkpoint_of_other_inputs_is_not_taken_up(ready: Any, monkeypatch: p
         monkeypatch.setattr(stage.metadata, "version", lambda _name: "99")
     ready.train("b0000", "base", checkpoint_seconds=1e-9)
     assert seen[0] == 1
-
-
-def test_the_curvature_is_measured_once_and_nothing_depends_on_its_file(
-    ready: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready.train("b0000", "base")
-    assert ready.ws.curvature.exists()
-    with monkeypatch.context() as patched:
-        patched.setattr(curvature, "roots", None)  # not measured again
-        ready.prepare("b0001", "b0000", [FERRY])
-        ready.train("b0001", "b0000")
-    wanted = digest(weights(ready, "b0001"))
-    ready.ws.curvature.unlink()
-    ready.train("b0001", "b0000")
-    assert digest(weights(ready, "b0001")) == wanted
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
