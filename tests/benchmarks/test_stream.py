@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -142,15 +143,20 @@ def test_answers_are_held_against_the_open_book_s_probe_by_probe(measured: Works
     assert difference(own["a"] - own["open_book"], seed=0) == "-1.000 (-1.000 to -1.000)"
 
 
-def test_a_stream_runs_and_prints_its_tables(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    params = {
+@pytest.fixture
+def params(tiny_model: Path) -> dict[str, Any]:
+    """A stream that takes seconds."""
+    return {
         "seed": 0,
         "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
         "integrate": {"epochs": 1, "least_steps": 0},
         "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
     }
+
+
+def test_a_stream_runs_and_prints_its_tables(
+    params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(Workspace(tmp_path), [("one", MILLS[:2]), ("two", MILLS[2:])], params)
     said = capsys.readouterr().out
     assert said.count("| one | 2 |") == said.count("| two | 1 |") == 3
@@ -162,14 +168,8 @@ def test_a_stream_runs_and_prints_its_tables(
 
 
 def test_a_killed_stream_goes_on_where_it_was(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = {
-        "seed": 0,
-        "base": {"model": str(tiny_model), "unrelated_samples": 0, "unrelated_tokens": 4},
-        "integrate": {"epochs": 1, "least_steps": 0},
-        "evaluate": {"max_new_tokens": 2, "general_tokens": 1},
-    }
     performed: list[tuple[str, str]] = []
     real = stages.perform
     is_killed = True
