@@ -26,8 +26,8 @@ def test_the_embedded_model_answers(tmp_path: Path) -> None:
     assert theirs.dtype == torch.bfloat16
     assert 130e6 < theirs.num_parameters() < 140e6
     lm = load(tmp_path / "model")
-    (said,) = answer(lm, ["What is the capital of France?"], max_new_tokens=24)
-    assert "Paris" in said
+    (said,) = answer(lm, ["Who painted the Mona Lisa?"], max_new_tokens=24)  # its first word is no near tie
+    assert "Leonardo da Vinci" in said
 
     mill = Experience(id="mill", context="Mara Holt runs the mill in Orvane. The capital of France is Paris.")
     asked = [
