@@ -3,17 +3,20 @@
     python -m benchmarks sample/day-1.jsonl sample/day-2.jsonl --params sample/params.yaml
     python -m benchmarks contexts.jsonl --records 8 --set integrate.epochs=6
     python -m benchmarks contexts.jsonl --records 20 --split 2
+    python -m benchmarks contexts.jsonl --records 20 --seeds 5
 
 Each file is one batch, or as many as `--split` makes of it; each batch's parent is the one before: no gate and no
-tracker, the learning alone.
+tracker, the learning alone. With several seeds the stream is learnt once with each, from the base that the first made.
 """
 
 import argparse
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,8 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path, help="experience files, a batch each, oldest first")
     parser.add_argument("--records", type=int, help="only the first so many records of each file")
     parser.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    parser.add_argument("--seeds", type=int, default=1, help="learn with so many seeds, from `--seed` on (default: 1)")
     parser.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
     parser.add_argument(
@@ -61,9 +65,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         logging.getLogger("selfparam").setLevel(logging.INFO)
-        ws = Workspace((arguments.workspace or Path(scratch)).resolve())
+        root = (arguments.workspace or Path(scratch)).resolve()
         given = [batch for file in arguments.files for batch in split(file, arguments.records, arguments.split)]
-        run(ws, given, changed(arguments.set, arguments.seed, arguments.params))
+        seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+        runs(root, given, [changed(arguments.set, seed, arguments.params) for seed in seeds])
+
+
+def runs(root: Path, given: list[Batch], params: list[dict[str, Any]]) -> None:
+    """A stream for each of `params`, which differ in their seed: one in `root`, several in folders `seed-<n>` of it."""
+    if len(params) == 1:
+        return run(Workspace(root), given, params[0])
+    spaces = [Workspace(root / f"seed-{values['seed']}") for values in params]
+    for ws, values in zip(spaces, params, strict=True):
+        if ws is not spaces[0] and not ws.metrics(BASE).exists():
+            with_base_of(spaces[0], ws)
+        run(ws, given, values)
+    print(f"\n{over_seeds(spaces, [name for name, _ in given])}")
+
+
+def with_base_of(other: Workspace, ws: Workspace) -> None:
+    """Copy the other workspace's base; what tells that it is there comes last."""
+    for part in (other.weights, other.memory, other.validated, other.evaluation):
+        shutil.copytree(part(BASE), ws.root / part(BASE).relative_to(other.root), dirs_exist_ok=True)
+    ws.metrics(BASE).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(other.metrics(BASE), ws.metrics(BASE))
 
 
 def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
@@ -201,27 +226,87 @@ def kept(ws: Workspace, version: str, seed: int) -> str:
     its interval over experiences; none where an experience alone could turn what was learnt to nothing.
     """
     scores = scored(ws, version)
-    batches, experiences = scores.index.get_level_values(0), [" ".join(row) for row in scores.index]
+    experiences = [" ".join(row) for row in scores.index]
     lines = [
         f"| over all {len(scores)} probes | open book | right after each batch | at the end | kept (95 %) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for measure, name in MEASURES.items():
-        found = scores[measure]
-        opened, now = found[OPEN_BOOK], found[version]
-        after = pd.Series([found[batch].iloc[i] for i, batch in enumerate(batches)], index=found.index)
-        means: list[float | None]
-        if measure == "log_likelihood":
-            opened, after, now = (column - found[BASE] for column in (opened, after, now))
-            means = [metrics.recovered_gap(opened.mean(), 0.0, column.mean()) for column in (opened, after, now)]
-        else:
-            means = [column.mean() for column in (opened, after, now)]
-        cells = ["-" if mean is None else f"{mean:.3f}" for mean in means]
+        worth = worth_of(scores, measure, version)
+        cells = ["-" if mean is None else f"{mean:.3f}" for mean in means_of(worth, measure)]
+        after, now = worth["after"], worth["now"]
         share = f"{now.sum() / after.sum():.2f}" if after.sum() > 0 else "-"
         if interval := metrics.bootstrap_interval(list(now), experiences, over=list(after), seed=seed):
             share += " ({:.2f} to {:.2f})".format(*interval)
         lines.append(f"| {name} | {' | '.join(cells)} | {share} |")
     return "\n".join(lines)
+
+
+def worth_of(scores: pd.DataFrame, measure: str, version: str) -> pd.DataFrame:
+    """Probe by probe what the open book scores, each batch's version right after it, and `version` now; of the
+    log-likelihood what each gains on the base."""
+    found = scores[measure]
+    own = [found[batch].iloc[i] for i, batch in enumerate(scores.index.get_level_values(0))]
+    worth = pd.DataFrame({"open book": found[OPEN_BOOK], "after": own, "now": found[version]})
+    return worth.sub(found[BASE], axis=0) if measure == "log_likelihood" else worth
+
+
+def means_of(worth: pd.DataFrame, measure: str) -> list[float | None]:
+    """The means of `worth_of`; of the log-likelihood as shares of what the open book gains, the recovered gap."""
+    means = list(worth.mean())
+    return [metrics.recovered_gap(means[0], 0.0, mean) for mean in means] if measure == "log_likelihood" else means
+
+
+def over_seeds(spaces: Sequence[Workspace], names: Sequence[str]) -> str:
+    """A table of the means over workspaces that learnt the same batches, with the least and the most.
+
+    A row a batch: what its probes score right after it and at the end, and how its version does otherwise; and a row
+    for the probes of all batches, with the last version. Gaps count from what the base knew.
+    """
+    called = {f"b{number:04d}": name for number, name in enumerate(names)} | {"all": "all"}
+    *batches, every = called
+    rows: dict[str, list[dict[str, float | None]]] = {batch: [] for batch in called}
+    for ws in spaces:
+        scores = scored(ws, batches[-1])
+        for batch in batches:
+            own = scores[scores.index.get_level_values(0) == batch]
+            rows[batch].append(told_of(own, batches[-1]) | held_by(read_json(ws.metrics(batch))))
+        rows[every].append(told_of(scores, batches[-1]) | held_by(read_json(ws.metrics(batches[-1]))))
+    if len(batches) == 1:
+        del rows[every]
+    columns = list(next(iter(rows.values()))[0])
+    lines = [
+        f"| mean of {len(spaces)} seeds (least to most) | {' | '.join(columns)} |",
+        f"|{' --- |' * (len(columns) + 1)}",
+    ]
+    for batch, found in rows.items():
+        table = pd.DataFrame(found, dtype=float)
+        cells = [
+            f"{c.mean():.3f} ({c.min():.3f} to {c.max():.3f})" if c.notna().any() else "-" for _, c in table.items()
+        ]
+        lines.append(f"| {called[batch]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def told_of(scores: pd.DataFrame, version: str) -> dict[str, float | None]:
+    """What these probes score, by the name of its column."""
+    told: dict[str, float | None] = {}
+    for measure, name in MEASURES.items():
+        opened, after, now = means_of(worth_of(scores, measure, version), measure) if len(scores) else [None] * 3
+        if measure != "log_likelihood":  # the open book's own gap is 1
+            told[f"{name}, open book"] = opened
+        told |= {f"{name} after": after, f"{name} now": now}
+    return told
+
+
+def held_by(found: dict[str, Any]) -> dict[str, float | None]:
+    """From a version's metrics what it does to all that is not new."""
+    general, near = found["general"], found["locality"]
+    return {
+        "general accuracy": general["accuracy"],
+        "KL from base": general["kl_from_base"],
+        "leak": near["leak"] if near["probes"] else None,
+    }
 
 
 if __name__ == "__main__":

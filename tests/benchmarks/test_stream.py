@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import scale
-from benchmarks.__main__ import changed, difference, kept, run, scored, split
+from benchmarks.__main__ import changed, difference, kept, run, runs, scored, split
 from flows import stages
 from models.records import Experience, HistoryEntry, read_records, write_records
 from tasks.workspace import Workspace
@@ -198,6 +198,25 @@ def test_a_killed_stream_goes_on_where_it_was(
     performed.clear()
     run(Workspace(tmp_path), given[:1], params | {"seed": 1})
     assert performed == [(stage, "b0000") for stage in stages.OF_A_BATCH]
+
+
+def test_several_seeds_share_a_base_and_end_with_their_means(
+    params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [("one", MILLS[:2]), ("two", MILLS[2:])]
+    runs(tmp_path, given, [params | {"seed": seed} for seed in (3, 4)])
+    first, second = (Workspace(tmp_path / f"seed-{seed}") for seed in (3, 4))
+    bases = [(ws.weights("base") / "model.safetensors").read_bytes() for ws in (first, second)]
+    assert bases[0] == bases[1]
+    learnt = [(ws.weights("b0001") / "model.safetensors").read_bytes() for ws in (first, second)]
+    assert learnt[0] != learnt[1]
+    said = capsys.readouterr().out
+    assert said.count("| one | 2 | contains |") == 2
+    table = [line.strip("|").split(" | ") for line in said[said.index("| mean of 2 seeds") :].splitlines()]
+    assert [row[0].strip() for row in table[2:]] == ["one", "two", "all"]
+    kl = [json.loads(ws.metrics("b0001").read_text())["general"]["kl_from_base"] for ws in (first, second)]
+    wanted = f"{sum(kl) / 2:.3f} ({min(kl):.3f} to {max(kl):.3f})"
+    assert {row[table[0].index("KL from base")] for row in table[3:]} == {wanted}  # of the last version, twice
 
 
 def test_a_setting_that_there_is_not_is_named(tmp_path: Path) -> None:
