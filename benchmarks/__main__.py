@@ -26,6 +26,7 @@ import yaml
 import models
 import tasks
 from benchmarks.machine import described
+from benchmarks.memory import peak_memory
 from flows import (
     quiet,  # noqa: F401 - first: it silences what would phone out
     settings,
@@ -34,6 +35,7 @@ from flows import (
 from flows.params import Params
 from models import metrics
 from models.files import lines_of, read_json, write_json
+from models.model import best_device
 from models.records import HistoryEntry, read_records
 from tasks.evaluate import OPEN_BOOK, counted, questions
 from tasks.workspace import BASE, Workspace
@@ -62,6 +64,8 @@ def main() -> None:
         help="folder to work in and keep, where a killed run goes on (default: a temporary one)",
     )
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds: at least one")
     with tempfile.TemporaryDirectory() as scratch:
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         logging.getLogger("selfparam").setLevel(logging.INFO)
@@ -100,6 +104,11 @@ def split(file: Path, records: int | None, size: int | None) -> list[Batch]:
     return [(f"{file.name} {s + 1}-{min(s + size, len(lines))}", lines[s : s + size]) for s in starts]
 
 
+def ids(batches: Sequence[Any]) -> list[str]:
+    """What the stages call the batches of a stream."""
+    return [f"b{number:04d}" for number in range(len(batches))]
+
+
 def changed(assignments: list[str], seed: int, params: Path | None = None) -> dict[str, Any]:
     """The content of a `params.yaml` that changes the defaults, or those of the file `params`."""
     values: dict[str, Any] = (yaml.safe_load(params.read_text(encoding="utf-8")) if params else {}) | {"seed": seed}
@@ -127,8 +136,7 @@ def run(ws: Workspace, given: list[Batch], params: dict[str, Any]) -> None:
         source.update(file.read_bytes())
     seconds: dict[str, dict[str, float]] = {}
     parent = BASE
-    for number, (_, lines) in enumerate(given):
-        batch = f"b{number:04d}"
+    for batch, (_, lines) in zip(ids(given), given, strict=True):
         ws.raw_folder.mkdir(parents=True, exist_ok=True)
         ws.raw(batch).write_text("".join(lines), encoding="utf-8")
         source.update("".join(lines).encode())
@@ -168,6 +176,7 @@ def prepared(ws: Workspace, params: dict[str, Any]) -> Workspace:
 def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dict[str, dict[str, float]]) -> None:
     """Print the machine and the versions, a row a batch, and general ability."""
     print(f"\n{described()}")
+    print(f"peak memory so far: {peak_memory(best_device()):.1f} GB")
     print(f"changed settings: {json.dumps(params)}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     measured = {batch: read_json(ws.metrics(batch)) for batch in seconds}
@@ -263,7 +272,7 @@ def over_seeds(spaces: Sequence[Workspace], names: Sequence[str]) -> str:
     A row a batch: what its probes score right after it and at the end, and how its version does otherwise; and a row
     for the probes of all batches, with the last version. Gaps count from what the base knew.
     """
-    called = {f"b{number:04d}": name for number, name in enumerate(names)} | {"all": "all"}
+    called = dict(zip(ids(names), names, strict=True)) | {"all": "all"}
     *batches, every = called
     rows: dict[str, list[dict[str, float | None]]] = {batch: [] for batch in called}
     for ws in spaces:

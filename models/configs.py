@@ -177,6 +177,12 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         "it pays from some 200 steps on",
     )
     row_tokens: int = Field(256, ge=16, description="tokens of a packed row")
+    tokens_at_once: int | None = Field(
+        None,
+        ge=16,
+        description="of a step, that go forward and backward together: fewer need less memory and give the same "
+        "gradient; none: 1024 on a processor, 8192 on a GPU",
+    )
     evidence: bool = Field(
         True,
         description="show the teacher, next to the question, the sentence that a pair rests on; false: as published",

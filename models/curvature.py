@@ -78,8 +78,7 @@ def roots(
     seen = 0
     order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed)).tolist()
     sample = [sentences[i] for i in order]
-    for start in range(0, len(sample), 32):
-        some = sample[start : start + 32]
+    for some in student.portions(sample):
         packed = student.pack(some)
         own_N = packed.segments_BL.flatten() > 0  # neither padding nor the template's beginning
         with _watched(layers, own_N, inputs, outputs, same):

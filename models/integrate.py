@@ -79,10 +79,18 @@ def integrate(
         for module in (still, *([] if config.embeddings else [*tables, model.get_output_embeddings()])):
             module.requires_grad_(False)
     embeddings_learn = config.method == "full" and config.embeddings
-    packed = PackedModel(student, row_tokens=config.row_tokens, below=() if embeddings_learn else list(still))
+    packed = PackedModel(
+        student,
+        row_tokens=config.row_tokens,
+        below=() if embeddings_learn else list(still),
+        at_once=config.tokens_at_once,
+    )
     packed.keep([*sentences[NEW], *(sentences[group][i] for group in beside for i in course.seen(group))])
-    roots = _roots(packed, sentences.get("unrelated", ()), config, seed)
-    weights = MasterWeights([p for p in model.parameters() if p.requires_grad], config, roots)
+    weights = MasterWeights(
+        [p for p in model.parameters() if p.requires_grad],
+        config,
+        _roots(packed, sentences.get("unrelated", ()), config, seed),  # not kept twice: they are large
+    )
     # all but the first that learns, whose input wants no gradient: it would be compiled by itself
     fused = [layer for layer in student.layers if layer not in still][1:] if config.compiled else []
     for layer in fused:
@@ -105,17 +113,16 @@ def integrate(
             (g, own.get(i, sentences[g][i]) if g == NEW else sentences[g][i]) for g in GROUPS for i in step.batch[g]
         ]
         weight_of = weights_of_groups(rows, config, replays=bool(step.batch["replay"]))
-        total, kl_by_group, tokens = _loss(packed, teacher_matrix_VD, batch, config, weight_of)
-        total.backward()
+        loss, kl_by_group, tokens = _loss(packed, teacher_matrix_VD, batch, weight_of)
         rate = config.peak_rate * step.rate
         norm = weights.step(rate)
-        row: StepLog = {"step": len(rows) + 1, "loss": total.item()}
+        row: StepLog = {"step": len(rows) + 1, "loss": loss}
         row |= {f"kl_{g}": kl for g, kl in kl_by_group.items()}
         row |= {"learning_rate": rate, "gradient_norm": norm}
         row |= {"tokens_per_second": tokens / (time.monotonic() - started)}
         if step.is_measured:
             with torch.no_grad():
-                row["kl_held_out"] = _loss(packed, teacher_matrix_VD, held_out, config, {NEW: 1.0})[1][NEW]
+                row["kl_held_out"] = _loss(packed, teacher_matrix_VD, held_out, {NEW: 1.0})[1][NEW]
         if not (math.isfinite(row["loss"]) and math.isfinite(norm)):
             raise ValueError(
                 f"the loss or its gradient is not finite at step {row['step']}: lower integrate.learning_rate "
@@ -183,25 +190,36 @@ def _loss(
     student: PackedModel,
     teacher_matrix_VD: Tensor,
     batch: Sequence[tuple[str, TargetSentence]],
-    config: IntegrateConfig,
     weights: Mapping[str, float],
-) -> tuple[Tensor, dict[str, float], int]:
-    """The step's loss, the mean KL of each group (nats per token) and the number of target tokens."""
+) -> tuple[float, dict[str, float], int]:
+    """The step's loss, the mean KL of each group (nats per token) and the number of target tokens.
+
+    Where gradients are wanted, they are added to those of the parameters: a portion of the sentences goes forward and
+    backward before the next does, so that what a step holds does not grow with its size (`PackedModel.portions`).
+    """
     device, dtype = student.lm.device, student.lm.model.dtype
-    hidden_ND = student.hidden_ND([s for _, s in batch])
     group_N = torch.tensor([GROUPS.index(g) for g, s in batch for _ in s.answer])
     weight_N = torch.zeros(len(group_N))
     for group, weight in weights.items():
         mine_N = group_N == GROUPS.index(group)
         weight_N[mine_N] = weight / mine_N.sum()  # each group's mean over its tokens
-    total, kl_N = kl_from_states(
-        hidden_ND,
-        student.lm.output_matrix_VD,
-        torch.cat([s.states_TD for _, s in batch]).to(device, dtype),
-        teacher_matrix_VD,
-        token_N=torch.tensor([t for _, s in batch for t in s.answer], device=device),
-        written_N=torch.tensor([s.written for _, s in batch for _ in s.answer], device=device),
-        weight_N=weight_N.to(device),
-    )
-    kl_by_group = {g: kl_N.cpu()[group_N == i].mean().item() for i, g in enumerate(GROUPS) if (group_N == i).any()}
-    return total, kl_by_group, len(group_N)
+    kl_N = torch.empty(len(group_N))
+    loss, at = 0.0, 0
+    for portion in student.portions([s for _, s in batch]):
+        tokens = [t for s in portion for t in s.answer]
+        mine = slice(at, at + len(tokens))
+        at = mine.stop
+        total, kl_N[mine] = kl_from_states(
+            student.hidden_ND(portion),
+            student.lm.output_matrix_VD,
+            torch.cat([s.states_TD for s in portion]).to(device, dtype),
+            teacher_matrix_VD,
+            token_N=torch.tensor(tokens, device=device),
+            written_N=torch.tensor([s.written for s in portion for _ in s.answer], device=device),
+            weight_N=weight_N[mine].to(device),
+        )
+        if torch.is_grad_enabled():
+            total.backward()
+        loss += total.item()
+    kl_by_group = {g: kl_N[group_N == i].mean().item() for i, g in enumerate(GROUPS) if (group_N == i).any()}
+    return loss, kl_by_group, len(group_N)

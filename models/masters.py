@@ -85,6 +85,8 @@ class _Group:
 
     def __init__(self, parameters: list[nn.Parameter], roots: Mapping[Tensor, Roots]) -> None:
         self.parameters = parameters
+        for parameter in parameters:
+            parameter.grad_dtype = torch.float32  # in which those of a step's portions are added
         self.origin_G = torch.stack([p.detach() for p in parameters])
         own = [roots.get(p, Roots(None, None)).to(p.dtype) for p in parameters]
         self.root = Roots(*(None if sides[0] is None else torch.stack(sides) for sides in zip(*own, strict=True)))
@@ -93,7 +95,7 @@ class _Group:
 
     def take_gradients(self) -> None:
         """Move the parameters' gradients to the changes."""
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.to(p.dtype) for p in self.parameters]
         for parameter in self.parameters:
             parameter.grad = None
         gradient_G = self.root.of_gradient(torch.stack(gradients)).float()

@@ -8,13 +8,16 @@ Axes: B rows, L tokens of a row, S tokens of all sentences, T of one sentence, N
 """
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from models.contexts import shared_prefix
 from models.model import LanguageModel
 from models.packing import PackedRows, pack
 from models.teacher import TargetSentence
@@ -23,6 +26,7 @@ log = logging.getLogger("selfparam")
 
 MOST = 4 * 2**30  # bytes of kept states; what would need more is computed in each pass
 TOGETHER = 64  # sentences whose states are computed at once
+AT_ONCE = {"cpu": 1024, "cuda": 8192}  # tokens of a portion, where it is not said: more are no faster (docs/LOG.md)
 
 
 def _room(device: torch.device) -> int:
@@ -35,15 +39,23 @@ class _Enough(Exception):
 
 
 class PackedModel:
-    """A model that takes target sentences, in rows of some `row_tokens`.
+    """A model that takes target sentences, in rows of some `row_tokens`; `at_once` tokens at a time (`portions`).
 
     `below` are its lowest layers if they and the embeddings stay as they are as long as this object lives: what they
     make of the sentences that were given to `keep` is not computed again, where a batch holds no others.
     """
 
-    def __init__(self, lm: LanguageModel, *, row_tokens: int, below: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        *,
+        row_tokens: int,
+        below: Sequence[nn.Module] = (),
+        at_once: int | None = None,
+    ) -> None:
         self.lm = lm
         self._row_tokens = row_tokens
+        self._at_once = at_once or AT_ONCE.get(lm.device.type, AT_ONCE["cpu"])
         self._below = below
         self._kept: dict[tuple[tuple[int, ...], tuple[int, ...]], Tensor] = {}  # [T, D] by prompt and answer
 
@@ -51,6 +63,16 @@ class PackedModel:
         """The sentences' rows, on the model's device."""
         texts = [(s.prompt, s.answer) for s in sentences]
         return pack(texts, row_tokens=self._row_tokens, pad=self.lm.tokenizer.pad_token_id).to(self.lm.device)
+
+    def portions(self, sentences: Sequence[TargetSentence]) -> list[Sequence[TargetSentence]]:
+        """The sentences in their order, in as few portions as hold `at_once` tokens of their own each, give or take a
+        sentence: all of much the same size."""
+        prefix = shared_prefix([s.prompt for s in sentences])
+        own = [len(s.prompt) + len(s.answer) - prefix for s in sentences]
+        count = -(-sum(own) // self._at_once)
+        before = [0, *accumulate(own)]  # tokens
+        cuts = [bisect_left(before, sum(own) * i / count) for i in range(count + 1)]
+        return [sentences[a:b] for a, b in pairwise(cuts) if a < b]
 
     def hidden_ND(self, sentences: Sequence[TargetSentence], packed: PackedRows | None = None) -> Tensor:
         """The last hidden states that predict the sentences' answers, token by token; `packed` are their rows."""

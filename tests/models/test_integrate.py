@@ -250,6 +250,45 @@ def test_a_step_never_holds_the_logits_of_all_its_tokens(fresh: Opener, lm: Lang
     assert logits.rows == CHUNK
 
 
+class Passes:
+    """How many tokens of its rows go through a model at once, pass by pass."""
+
+    def __init__(self, student: LanguageModel) -> None:
+        self.tokens: list[int] = []
+        student.layers[-1].register_forward_pre_hook(lambda _, given: self.tokens.append(given[0][..., 0].numel()))
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_large_step_goes_through_the_model_in_portions_and_has_the_same_gradient(
+    fresh: Opener, many: Any, unrelated: Any, matrix_VD: Tensor, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(
+        update={"method": method, "batch_size": len(many), "epochs": 1, "row_tokens": 64, "curvature_tokens": 0}
+    )
+    gradients: list[list[Tensor]] = []
+
+    def step(self: MasterWeights, rate: float) -> float:
+        gradients.append([p.grad.clone() for group in self._groups for p in group.parameters if p.grad is not None])
+        return 1.0
+
+    monkeypatch.setattr(MasterWeights, "step", step)
+
+    def learnt(at_once: int | None) -> tuple[StepLog, list[int]]:
+        student = fresh()
+        tokens = Passes(student).tokens
+        portioned = config.model_copy(update={"tokens_at_once": at_once})
+        rows = integrate(student, matrix_VD, {"new": many, "unrelated": unrelated}, portioned, seed=0)
+        return without_clock(rows)[0], tokens
+
+    (whole, once), (portioned, often) = learnt(None), learnt(64)
+    assert len(once) == 1
+    assert max(often) < once[0] / 2
+    assert portioned == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    assert len(gradients[0]) == len(gradients[1]) > 10
+    for gradient, theirs in zip(*gradients, strict=True):
+        assert (gradient - theirs).norm() <= 1e-3 * theirs.norm() + 1e-6
+
+
 def test_a_gradient_that_is_not_finite_is_an_error_in_the_last_step_too(
     fresh: Opener, groups: Any, matrix_VD: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

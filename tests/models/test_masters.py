@@ -18,13 +18,22 @@ def test_steps_too_small_for_bfloat16_add_up() -> None:
     weights = MasterWeights([parameter], CONFIG)
 
     def step() -> float:
-        parameter.grad = torch.ones_like(parameter)
+        parameter.grad = torch.ones(4)
         weights.step(5e-4)
         return parameter[0].item()
 
     assert step() == 1.0
     assert [step() for _ in range(11)][-1] == pytest.approx(1 - 12 * 5e-4, abs=2**-8)
     assert parameter[0].item() < 1.0
+
+
+def test_gradients_too_small_beside_the_first_for_bfloat16_add_up() -> None:
+    parameter = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    weights = MasterWeights([parameter], CONFIG)
+    for gradient in (1.0, *[2**-9] * 64):  # one after the other they would all be lost
+        (parameter * gradient).sum().backward()
+    norm = weights.step(0.0)
+    assert norm == pytest.approx(2 * (1 + 64 * 2**-9), rel=2**-8)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -1,6 +1,7 @@
 """What the lowest layers made of a sentence is kept: the layers above notice nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models import packed_model
+from models.contexts import shared_prefix
 from models.model import LanguageModel
 from models.packed_model import PackedModel
 from models.teacher import TargetSentence
@@ -105,3 +107,19 @@ def test_layers_that_hand_on_more_than_states_are_computed(
     monkeypatch.setattr(packed, "_below_BLD", lambda _: (torch.zeros(1), None))
     packed.keep(sentences)
     torch.testing.assert_close(packed.hidden_ND(sentences), PackedModel(lm, row_tokens=64).hidden_ND(sentences))
+
+
+@pytest.mark.parametrize("at_once", [1, 16, 40, 100_000])
+def test_portions_are_all_sentences_in_their_order_and_of_much_the_same_size(
+    lm: LanguageModel, sentences: list[TargetSentence], at_once: int
+) -> None:
+    many = [replace(s, experience=str(i)) for i, s in enumerate(sentences * 4)]
+    portions = PackedModel(lm, row_tokens=64, at_once=at_once).portions(many)
+    assert [s for portion in portions for s in portion] == many
+    prefix = shared_prefix([s.prompt for s in many])
+    own = {s.experience: len(s.prompt) + len(s.answer) - prefix for s in many}
+    sizes = [sum(own[s.experience] for s in portion) for portion in portions]
+    assert max(sizes) <= at_once + max(own.values())
+    assert max(sizes) - min(sizes) <= 2 * max(own.values())
+    assert (len(portions) == 1) == (sum(own.values()) <= at_once)
+    assert len(portions) <= -(-sum(own.values()) // at_once)
