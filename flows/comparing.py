@@ -24,6 +24,7 @@ SHOWN = (
     ("superseded, given the new answer", ("superseded", "new")),
     ("superseded, given the old answer", ("superseded", "old")),
     ("general ability, accuracy", ("general", "accuracy")),
+    ("general ability, log-lik.", ("general", "log_likelihood")),
     ("perplexity on unrelated text", ("general", "perplexity")),
     ("KL from the base, nats per token", ("general", "kl_from_base")),
     ("drift of the weights", ("drift", "relative_l2")),
@@ -32,7 +33,7 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Difference:
-    """One probe that the two answer differently."""
+    """One probe, or simple fact of no batch, that the two answer differently."""
 
     batch: str
     question: str
@@ -78,6 +79,20 @@ def differences(ws: Workspace, a: str, b: str) -> tuple[int, list[Difference]]:
         Difference(key[0], key[2], said_a[key].answers, said_a[key].answer, said_b[key].answer)
         for key in common
         if said_a[key].answer != said_b[key].answer
+    ]
+
+
+def turned_facts(ws: Workspace, a: str, b: str) -> list[Difference]:
+    """The simple facts of general ability that one of the two answers rightly and the other does not. None where the
+    answers of either are not there: once they were not kept."""
+    files = [ws.evaluation(version) / "general.jsonl" for version in (a, b)]
+    if not all(file.exists() for file in files):
+        return []
+    by_a, by_b = ({answer.question: answer for answer in read_records(file, Answer)} for file in files)
+    return [
+        Difference(found.batch, question, found.answers, found.answer, by_b[question].answer)
+        for question, found in by_a.items()
+        if question in by_b and found.contains != by_b[question].contains
     ]
 
 
@@ -129,9 +144,15 @@ def show(ws: Workspace, a: str, b: str, console: Console) -> None:
         low_high = f" ({told['interval'][0]:+.2f} to {told['interval'][1]:+.2f})" if told["interval"] else ""
         console.print(f"{b} minus {a}, {measure}: {told['gain']:+.2f}{low_high}", highlight=False)
     asked, found = differences(ws, a, b)
-    answered = Table(title=f"{len(found)} of {asked} probes are answered differently", title_justify="left")
+    _show(f"{len(found)} of {asked} probes are answered differently", found, a, b, console)
+    if facts := turned_facts(ws, a, b):
+        _show(f"{len(facts)} simple facts are answered rightly by one of the two alone", facts, a, b, console)
+
+
+def _show(title: str, found: list[Difference], a: str, b: str, console: Console) -> None:
+    table = Table(title=title, title_justify="left")
     for name in ("batch", "question", "right", a, b):
-        answered.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for d in found:
-        answered.add_row(d.batch, *map(Text, (d.question, d.gold[0], d.a, d.b)))
-    console.print(answered)
+        table.add_row(d.batch or "-", *map(Text, (d.question, d.gold[0], d.a, d.b)))
+    console.print(table)

@@ -111,6 +111,7 @@ def compare(
                 "b_minus_a": comparing.paired(ws, first, second),
                 "probes": asked,
                 "differences": [asdict(d) for d in found],
+                "simple_facts": [asdict(d) for d in comparing.turned_facts(ws, first, second)],
             },
             indent=2,
             ensure_ascii=False,

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows import batches
+from flows.comparing import turned_facts
 from models.files import read_json
 from tasks.gate import Verdict
 from tasks.registry import RegisteredVersion
@@ -89,8 +90,9 @@ def cell(scores: Scores | None, between: str = " · ") -> str:
 def general_line(metrics: dict[str, Any]) -> str:
     """General ability before and after, what leaks onto neighbours, and what is said where facts have changed."""
     general, near = metrics["general"], metrics.get("locality") or {"probes": 0}
+    turned = f" ({general['lost']} lost, {general['won']} won)" if "lost" in general else ""
     line = (
-        f"General ability: {general['accuracy_base']:.2f} before, {general['accuracy']:.2f} after, "
+        f"General ability: {general['accuracy_base']:.2f} before, {general['accuracy']:.2f} after{turned}, "
         f"of {general['facts']} simple facts; perplexity on unrelated text {general['perplexity_base']:.1f} before, "
         f"{general['perplexity']:.1f} after; KL from the base {general['kl_from_base']:.3f} nats per token."
     )
@@ -129,9 +131,19 @@ def as_markdown(ws: Workspace, version: RegisteredVersion, verdict: Verdict) -> 
     return (
         f"# {version.batch}: version {version.number} {said}\n\n"
         f"Scores: F1 · contains · log-likelihood.\n\n{head}{body}\n"
-        f"{general_line(read_json(ws.metrics(version.batch)))}\n\n## The gate\n\n{reasons}\n## Look\n\n{links}"
+        f"{general_line(read_json(ws.metrics(version.batch)))}\n\n{facts_as_markdown(ws, version.batch)}"
+        f"## The gate\n\n{reasons}\n## Look\n\n{links}"
         f"- MLflow run `{version.run_id}`\n"
     )
+
+
+def facts_as_markdown(ws: Workspace, batch: str) -> str:
+    """The simple facts that a version answers rightly and the base does not, or the other way round; or nothing."""
+    found = turned_facts(ws, BASE, batch)
+    cells = ([d.question, d.gold[0], d.a, d.b] for d in found)
+    rows = "".join(f"| {' | '.join(' '.join(c.split()).replace('|', '&#124;') for c in row)} |\n" for row in cells)
+    head = f"| question | right | the base says | {batch} says |\n| --- | --- | --- | --- |\n"
+    return f"## Simple facts lost or won\n\n{head}{rows}\n" if found else ""
 
 
 def rejected_as_markdown(ws: Workspace, batch: str, reason: str) -> str:

@@ -117,10 +117,28 @@ def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:
     return {m: sum(getattr(a, m) for a in answers) / len(answers) for m in MEASURES}
 
 
-def general_accuracy(lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ...]]], config: EvaluateConfig) -> float:
-    """Share of simple facts (question, gold answers) answered with a gold answer in the text, in [0, 1]."""
-    said = answer(lm, [q for q, _ in facts], max_new_tokens=config.general_tokens, batch_size=config.batch_size)
-    return sum(metrics.contains(text, golds) for text, (_, golds) in zip(said, facts, strict=True)) / len(facts)
+def answer_facts(
+    lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ...]]], config: EvaluateConfig
+) -> list[Answer]:
+    """Answer simple facts (question, gold answers), which belong to no batch, as probes are, at more length."""
+    asked = [Question("", question, Probe(question=question, answers=golds)) for question, golds in facts]
+    longer = config.model_copy(update={"max_new_tokens": config.general_tokens})
+    return answer_probes(lm, asked, longer, name="general ability")
+
+
+def general_scores(answers: Sequence[Answer]) -> dict[str, float]:
+    """Of answers to simple facts: `facts`, how many; `accuracy`, the share that holds a gold answer, in [0, 1];
+    `log_likelihood`, the mean of the gold answers', in nats per token: quieter."""
+    means = mean_scores(answers)
+    if means is None:
+        raise ValueError("general ability: there are no simple facts to answer")
+    return {"facts": len(answers), "accuracy": means["contains"], "log_likelihood": means["log_likelihood"]}
+
+
+def turned(before: Sequence[Answer], now: Sequence[Answer]) -> dict[str, int]:
+    """Of the same questions: how many are `lost`, right before and not now, and how many are `won`."""
+    pairs = [(b.contains, n.contains) for b, n in zip(before, now, strict=True)]
+    return {"lost": sum(b > n for b, n in pairs), "won": sum(b < n for b, n in pairs)}
 
 
 def unrelated_text(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> dict[str, float]:

@@ -15,9 +15,10 @@ import torch
 from models import embedded, fit, model
 from models.answers import answer
 from models.configs import EMBEDDED, BaseConfig, EvaluateConfig
-from models.evaluate import general_accuracy, perplexity
+from models.evaluate import answer_facts, general_scores, perplexity
 from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
+from models.records import write_records
 from models.synthesize import Leak
 from models.teacher import TargetSentence, target_sentences
 from models.unrelated import user_turns
@@ -61,9 +62,10 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
         (ws.evaluation(BASE) / name).touch()
 
     log.info("base: measuring general ability")
+    said = answer_facts(lm, general_facts(), evaluate)
+    write_records(ws.evaluation(BASE) / "general.jsonl", said)
     general = {
-        "facts": len(general_facts()),
-        "accuracy": general_accuracy(lm, general_facts(), evaluate),
+        **general_scores(said),
         "perplexity": perplexity(lm, [s.states_TD for s in held_out], held_out),
     }
     write_json(ws.evaluation(BASE) / "general.json", general)

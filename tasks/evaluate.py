@@ -20,12 +20,14 @@ from models.configs import EvaluateConfig
 from models.evaluate import (
     MEASURES,
     Question,
+    answer_facts,
     answer_probes,
-    general_accuracy,
+    general_scores,
     locality,
     mean_scores,
     neighbours,
     relative_l2,
+    turned,
     unrelated_text,
 )
 from models.files import read_json, write_json, written_aside
@@ -79,8 +81,9 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
     scores = pd.concat([*earlier, pd.DataFrame(rows, columns=SCORES)], ignore_index=True)
     matrix = table(scores, counted(probes))
 
-    log.info("evaluate %s: general ability and drift", batch)
-    general = general_ability(ws, lm, base.output_matrix_VD.detach(), config)
+    facts = answer_facts(lm, general_facts(), config)
+    log.info("evaluate %s: drift", batch)
+    general = general_ability(ws, lm, base.output_matrix_VD.detach(), facts)
     drift = {"relative_l2": relative_l2(lm, base)}
     with written_aside(ws.evaluation(batch)) as aside:
         aside.mkdir()
@@ -91,6 +94,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
         write_records(aside / "before.jsonl", parent_now)
         write_records(aside / "locality.jsonl", near_now)
         write_records(aside / "locality_base.jsonl", near_base)
+        write_records(aside / "general.jsonl", facts)
         write_json(aside / "general.json", general | drift)
         if len(matrix):
             plot_retention(matrix, aside / "plots" / "retention.png", aside / "plots" / "retention.json")
@@ -235,16 +239,22 @@ def stream(matrix: pd.DataFrame, version: str, parent: str, order: Sequence[str]
 
 
 def general_ability(
-    ws: Workspace, lm: model.LanguageModel, base_matrix_VD: Any, config: EvaluateConfig
+    ws: Workspace, lm: model.LanguageModel, base_matrix_VD: Any, facts: Sequence[Answer]
 ) -> dict[str, float]:
-    """Simple facts, and unrelated text that no training saw, against what the base was measured at."""
+    """Simple facts, as `lm` has answered them, and unrelated text that no training saw, against what the base was
+    measured at. Raises ValueError where a release measured the base that kept no answers."""
+    by_base = ws.evaluation(BASE) / "general.jsonl"
+    if not by_base.exists():
+        raise ValueError(f"{by_base} is not there: `dvc repro --force --single-item base` measures the base again")
+    of_facts = general_scores(facts)
     held_out = load_sentences(ws.evaluation(BASE) / "unrelated")
     drift = unrelated_text(lm, base_matrix_VD, held_out)
     of_base = read_json(ws.evaluation(BASE) / "general.json")
     return {
-        "facts": len(general_facts()),
-        "accuracy": general_accuracy(lm, general_facts(), config),
+        **of_facts,
+        **turned(read_records(by_base, Answer), facts),
         "accuracy_base": of_base["accuracy"],
+        "log_likelihood_base": of_base["log_likelihood"],
         "perplexity": drift["perplexity"],
         "perplexity_base": of_base["perplexity"],
         "kl_from_base": drift["kl_from_base"],

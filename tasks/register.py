@@ -239,11 +239,12 @@ def _log_files(mlflow: MlflowClient, run: str, ws: Workspace, batch: str, scratc
     drawn = ws.evaluation(batch) / "plots"
     if drawn.is_dir():
         mlflow.log_artifacts(run, str(drawn), "plots")
+    general = [ws.evaluation(batch) / f"general.{kind}" for kind in ("json", "jsonl")]
     reports = {
         "validate": [ws.validated(batch) / "report.html", ws.validated(batch) / "report.json"],
         "synthesize": [ws.qa(batch) / "report.json"],
         "integrate": [ws.training(batch), ws.weights(batch) / "provenance.json"],
-        "evaluate": [ws.metrics(batch), ws.retention(batch), ws.evaluation(batch) / "general.json"],
+        "evaluate": [ws.metrics(batch), ws.retention(batch), *general],
         "data": [ws.root / "dvc.lock", ws.root / "dvc.yaml", ws.batches, ws.params],
     }
     for place, files in reports.items():

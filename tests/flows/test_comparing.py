@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows import comparing
+from flows import comparing, tables
 from models.records import Answer, write_records
 from tasks.workspace import Workspace
 
@@ -20,6 +20,19 @@ def said(question: str, score: float, kind: str = "direct") -> Answer:
         contains=score,
         log_likelihood=score,
     )
+
+
+def test_facts_that_one_of_two_answers_rightly_are_told(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    assert comparing.turned_facts(ws, "base", "b0000") == []
+    for version, scores in {"base": (1, 1, 0), "b0000": (1, 0, 1)}.items():
+        ws.evaluation(version).mkdir(parents=True)
+        facts = [said(question, score) for question, score in zip(("Who?", "Where?", "When?"), scores, strict=True)]
+        write_records(ws.evaluation(version) / "general.jsonl", facts)
+    found = comparing.turned_facts(ws, "base", "b0000")
+    assert [(d.question, d.a, d.b) for d in found] == [("Where?", "1", "0"), ("When?", "0", "1")]
+    assert "\n| Where? | 17 crowns | 1 | 0 |\n" in tables.facts_as_markdown(ws, "b0000")
+    assert tables.facts_as_markdown(ws, "base") == ""
 
 
 def test_what_is_superseded_by_now_counts_in_neither_direction(tmp_path: Path) -> None:

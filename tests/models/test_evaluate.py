@@ -9,16 +9,18 @@ from models.answers import answer, log_likelihoods
 from models.configs import EvaluateConfig
 from models.evaluate import (
     Question,
+    answer_facts,
     answer_probes,
-    general_accuracy,
+    general_scores,
     locality,
     mean_scores,
     neighbours,
     relative_l2,
+    turned,
     unrelated_text,
 )
 from models.model import LanguageModel, load
-from models.records import Probe
+from models.records import Answer, Probe
 from models.teacher import TargetSentence
 
 CONFIG = EvaluateConfig(max_new_tokens=6, general_tokens=6)
@@ -63,10 +65,26 @@ def test_a_context_is_read_once_for_all_its_gold_answers(lm: LanguageModel) -> N
     assert sum(read) < to_answer + len(contexts) * 500 + len(asked) * len(golds) * 60
 
 
-def test_general_accuracy_is_a_share(lm: LanguageModel) -> None:
-    said = answer(lm, ["Who?", "Where?"], max_new_tokens=6)
+def test_simple_facts_are_answered_at_more_length_and_scored(lm: LanguageModel) -> None:
+    said = answer(lm, ["Who?", "Where?"], max_new_tokens=9)
     facts = [("Who?", (said[0],)), ("Where?", ("surely not this",))]
-    assert general_accuracy(lm, facts, CONFIG) == 0.5
+    found = answer_facts(lm, facts, CONFIG.model_copy(update={"general_tokens": 9}))
+    assert [a.answer for a in found] == said
+    assert [(a.question, a.answers, a.batch) for a in found] == [(q, golds, "") for q, golds in facts]
+    scores = general_scores(found)
+    assert (scores["facts"], scores["accuracy"]) == (2, 0.5)
+    likely = log_likelihoods(lm, ["Who?", "Where?"], [said[0], "surely not this"])
+    assert scores["log_likelihood"] == pytest.approx(sum(likely) / 2, abs=1e-5)
+    with pytest.raises(ValueError, match="no simple facts"):
+        general_scores([])
+
+
+def test_what_is_lost_and_what_is_won() -> None:
+    def answered(*right: float) -> list[Answer]:
+        fields = {"batch": "", "experience": "", "question": "?", "answers": ("a",), "kind": "direct", "answer": ""}
+        return [Answer(**fields, f1=0, exact=0, contains=r, log_likelihood=-1) for r in right]
+
+    assert turned(answered(1, 1, 1, 0, 0), answered(1, 0, 0, 1, 0)) == {"lost": 2, "won": 1}
 
 
 def test_distance_of_weights(lm: LanguageModel, tiny_model: object) -> None:

@@ -44,12 +44,22 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
         "facts",
         "accuracy",
         "accuracy_base",
+        "log_likelihood",
+        "log_likelihood_base",
+        "lost",
+        "won",
         "perplexity",
         "perplexity_base",
         "kl_from_base",
     }
     assert told["general"]["kl_from_base"] > 0
     assert told["drift"]["relative_l2"] > 0
+    facts, by_base = answers_of(learnt, "b0001", "general"), answers_of(learnt, "base", "general")
+    assert len(facts) == len(by_base) == told["general"]["facts"] >= 100
+    assert told["general"]["accuracy"] == sum(a.contains for a in facts) / len(facts)
+    assert told["general"]["log_likelihood_base"] == pytest.approx(sum(a.log_likelihood for a in by_base) / len(facts))
+    change = told["general"]["accuracy"] - told["general"]["accuracy_base"]
+    assert (told["general"]["won"] - told["general"]["lost"]) / len(facts) == pytest.approx(change)
     assert set(told["locality"]) == {"probes", "leak", "leak_base", "log_likelihood_gain", "kl_from_base", "given"}
     assert told["locality"]["given"] == {"probes": 0}
     assert told["superseded"]["probes"] == 1
