@@ -45,6 +45,7 @@ COLUMNS = (
     *("after - open book (95 %)", "recovered gap (95 %)"),
 )
 MEASURES = {"contains": "containment", "f1": "F1", "log_likelihood": "recovered gap"}  # and what is told of each
+MADE = "base.json"  # the settings with which a workspace's base was made
 Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
 
 
@@ -91,6 +92,8 @@ def with_base_of(other: Workspace, ws: Workspace) -> None:
     """Copy the other workspace's base; what tells that it is there comes last."""
     for part in (other.weights, other.memory, other.validated, other.evaluation):
         shutil.copytree(part(BASE), ws.root / part(BASE).relative_to(other.root), dirs_exist_ok=True)
+    if (other.root / MADE).exists():
+        shutil.copy(other.root / MADE, ws.root / MADE)
     ws.metrics(BASE).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(other.metrics(BASE), ws.metrics(BASE))
 
@@ -163,13 +166,20 @@ def learnt(ws: Workspace, batch: str, parent: str, source: str) -> dict[str, flo
 def prepared(ws: Workspace, params: dict[str, Any]) -> Workspace:
     """A workspace with these settings and a base: the one that it holds, or one made now.
 
-    Raises ValueError where a section or a key is none that there is, or a value is not one that it may have.
+    Raises ValueError where a section or a key is none that there is, or a value is not one that it may have, and where
+    the base that it holds was made here with other settings.
     """
+    wanted = {section: params.get(section) or {} for section in ("base", "evaluate")}
+    made = ws.root / MADE
     ws.root.mkdir(parents=True, exist_ok=True)
     settings.checked(ws, Params, params)
     ws.params.write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
     if not ws.metrics(BASE).exists():
         stages.perform(ws, "base", BASE, BASE)
+        write_json(made, wanted)
+    elif made.exists() and read_json(made) != wanted:
+        theirs = json.dumps(read_json(made))
+        raise ValueError(f"{made}: the base here was made with {theirs}; take another folder, or delete this one")
     return ws
 
 
@@ -198,11 +208,15 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
             print(f"| {name} | {learnt['probes']} | {measure} | {row} | {beyond} | {gap} |")
     if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
         print(f"\n{kept(ws, list(measured)[-1], params['seed'])}")
-    print("\n| version | general accuracy (base) | KL from base, unrelated | leak (base) | drift | seconds |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    columns = (
+        *("version", "general accuracy (base)", "its log-likelihood (base)", "KL from base, unrelated"),
+        *("leak (base)", "drift", "seconds"),
+    )
+    print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for batch, found in measured.items():
         general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in seconds[batch].items())
         accuracy = f"{general['accuracy']:.3f} ({general['accuracy_base']:.3f})"
+        accuracy += f" | {general['log_likelihood']:.3f} ({general['log_likelihood_base']:.3f})"
         near = found["locality"]
         leak = f"{near['leak']:.3f} ({near['leak_base']:.3f})" if near["probes"] else "-"
         moved = f"{general['kl_from_base']:.3f} | {leak} | {found['drift']['relative_l2']:.4f}"
@@ -313,6 +327,7 @@ def held_by(found: dict[str, Any]) -> dict[str, float | None]:
     general, near = found["general"], found["locality"]
     return {
         "general accuracy": general["accuracy"],
+        "its log-likelihood": general["log_likelihood"],
         "KL from base": general["kl_from_base"],
         "leak": near["leak"] if near["probes"] else None,
     }

@@ -94,7 +94,8 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
     as_json: AsJson = False,
 ) -> None:
-    """Two versions side by side: metrics, and what each answers to the probes where they differ."""
+    """Two versions side by side: metrics, what each answers to the probes where they differ, and which of the simple
+    facts of general ability one of them alone answers rightly."""
     from flows import comparing
 
     ws = workspace(ctx)

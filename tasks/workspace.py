@@ -58,8 +58,9 @@ class Workspace:
         return self.root / "data" / "training" / f"{batch}.csv"
 
     def evaluation(self, version: str) -> Path:
-        """Folder: `scores.csv`, the answers that they are of (`*.jsonl`), `general.json`, `plots/`; of the base no
-        scores, and the unrelated text by which all versions are measured (`unrelated/`)."""
+        """Folder: `scores.csv`, the answers that they are of (`*.jsonl`), general ability (`general.json`, and answers
+        in `general.jsonl`), `plots/`; of the base no scores, and the unrelated text by which all versions are measured
+        (`unrelated/`)."""
         return self.root / "data" / "evaluation" / version
 
     def retention(self, batch: str) -> Path:

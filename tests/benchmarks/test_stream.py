@@ -200,6 +200,13 @@ def test_a_killed_stream_goes_on_where_it_was(
     assert performed == [(stage, "b0000") for stage in stages.OF_A_BATCH]
 
 
+def test_a_base_that_was_made_with_other_settings_is_not_taken(params: dict[str, Any], tmp_path: Path) -> None:
+    run(Workspace(tmp_path), [("one", MILLS[:1])], params)
+    other = params | {"evaluate": {"max_new_tokens": 3, "general_tokens": 1}}
+    with pytest.raises(ValueError, match=r"base\.json.*another folder"):
+        run(Workspace(tmp_path), [("one", MILLS[:1])], other)
+
+
 def test_several_seeds_share_a_base_and_end_with_their_means(
     params: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
