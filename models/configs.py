@@ -181,7 +181,7 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
         None,
         ge=16,
         description="of a step, that go forward and backward together: fewer need less memory and give the same "
-        "gradient; none: 1024 on a processor, 8192 on a GPU",
+        "gradient; none: 1024 on a processor, 4096 on a GPU",
     )
     evidence: bool = Field(
         True,
