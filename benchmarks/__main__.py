@@ -209,17 +209,17 @@ def tables(ws: Workspace, names: list[str], params: dict[str, Any], seconds: dic
     if len([found for found in measured.values() if found["efficacy"]["probes"]]) > 1:
         print(f"\n{kept(ws, list(measured)[-1], params['seed'])}")
     columns = (
-        *("version", "general accuracy (base)", "its log-likelihood (base)", "KL from base, unrelated"),
+        *("version", "general accuracy (base)", "KL from base on its facts", "on unrelated text"),
         *("leak (base)", "drift", "seconds"),
     )
     print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for batch, found in measured.items():
         general, times = found["general"], ", ".join(f"{s} {t:.0f}" for s, t in seconds[batch].items())
         accuracy = f"{general['accuracy']:.3f} ({general['accuracy_base']:.3f})"
-        accuracy += f" | {general['log_likelihood']:.3f} ({general['log_likelihood_base']:.3f})"
+        on_facts = "-" if general["kl_on_facts"] is None else f"{general['kl_on_facts']:.3f}"
         near = found["locality"]
         leak = f"{near['leak']:.3f} ({near['leak_base']:.3f})" if near["probes"] else "-"
-        moved = f"{general['kl_from_base']:.3f} | {leak} | {found['drift']['relative_l2']:.4f}"
+        moved = f"{on_facts} | {general['kl_from_base']:.3f} | {leak} | {found['drift']['relative_l2']:.4f}"
         print(f"| {batch} | {accuracy} | {moved} | {times} |")
 
 
@@ -327,7 +327,7 @@ def held_by(found: dict[str, Any]) -> dict[str, float | None]:
     general, near = found["general"], found["locality"]
     return {
         "general accuracy": general["accuracy"],
-        "its log-likelihood": general["log_likelihood"],
+        "KL on facts": general["kl_on_facts"],
         "KL from base": general["kl_from_base"],
         "leak": near["leak"] if near["probes"] else None,
     }

@@ -27,7 +27,7 @@ from flows.settings import section
 from models import model
 from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from models.course import NEW, Course
-from models.evaluate import answer_facts, answer_probes, general_scores, locality, neighbours, unrelated_text
+from models.evaluate import accuracy, answer_facts, answer_probes, locality, neighbours, unrelated_text
 from models.integrate import integrate
 from models.memory import load_sentences
 from models.model import LanguageModel
@@ -164,12 +164,12 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
         scores = found["closed_book"]
         low, high = found["recovered_gap_interval"] or (math.nan, math.nan)
         leak = locality(base, lm, near_base, answer_probes(lm, near, config))["leak"] if near else math.nan
-        general = general_scores(answer_facts(lm, general_facts(), config))
+        general = accuracy(answer_facts(lm, general_facts(), config))
         kl = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)["kl_from_base"]
         cells = [
             name, f"{scores['contains']:.3f}", f"{scores['f1']:.3f}", f"{scores['log_likelihood']:.2f}",
             f"{math.nan if found['recovered_gap'] is None else found['recovered_gap']:.2f} ({low:.2f} to {high:.2f})",
-            f"{leak:.2f}", f"{general['accuracy']:.2f}", f"{kl:.3f}", seconds,
+            f"{leak:.2f}", f"{general:.2f}", f"{kl:.3f}", seconds,
         ]  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
 

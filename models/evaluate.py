@@ -97,17 +97,24 @@ def locality(
     `log_likelihood_gain`: by how much that became likelier as their answer, in nats per token; quieter than `leak`.
     `kl_from_base`: mean KL(base || lm) on the base's own answers to them, in nats per token; None where it has none.
     """
-    answered = [(a.question, a.answer) for a in said_by_base if a.answer]
-    sentences = target_sentences(base, None, answered, origin="locality")
-    drift = unrelated_text(lm, base.output_matrix_VD.detach(), sentences) if sentences else {"kl_from_base": None}
     return {
         "probes": len(said),
         "leak": sum(a.contains for a in said) / len(said),
         "leak_base": sum(a.contains for a in said_by_base) / len(said_by_base),
         "log_likelihood_gain": sum(a.log_likelihood - b.log_likelihood for a, b in zip(said, said_by_base, strict=True))
         / len(said),
-        "kl_from_base": drift["kl_from_base"],
+        "kl_from_base": divergence_on(base, lm, said_by_base),
     }
+
+
+def divergence_on(base: LanguageModel, lm: LanguageModel, said_by_base: Sequence[Answer]) -> float | None:
+    """Mean KL(base || lm) on what the base itself answered, in nats per token; None where it said nothing."""
+    answered = [(a.question, a.answer) for a in said_by_base if a.answer]
+    if not answered:
+        return None
+    sentences = target_sentences(base, None, answered, origin="answers")
+    _, kl_N = divergence(lm, base.output_matrix_VD.detach(), sentences)
+    return kl_N.mean().item()
 
 
 def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:
@@ -126,14 +133,9 @@ def answer_facts(
     return answer_probes(lm, asked, longer, name="general ability")
 
 
-def general_scores(answers: Sequence[Answer]) -> dict[str, float]:
-    """Of answers to simple facts: `facts`, how many; `accuracy`, the share that holds a gold answer, in [0, 1];
-    `log_likelihood`, the mean of the bare gold answers', in nats per token: it rises, too, where a version answers in
-    fewer words."""
-    means = mean_scores(answers)
-    if means is None:
-        raise ValueError("general ability: there are no simple facts to answer")
-    return {"facts": len(answers), "accuracy": means["contains"], "log_likelihood": means["log_likelihood"]}
+def accuracy(answers: Sequence[Answer]) -> float:
+    """Share of answers that hold a gold answer, in [0, 1]; there must be some."""
+    return sum(a.contains for a in answers) / len(answers)
 
 
 def turned(before: Sequence[Answer], now: Sequence[Answer]) -> dict[str, int]:

@@ -20,9 +20,10 @@ from models.configs import EvaluateConfig
 from models.evaluate import (
     MEASURES,
     Question,
+    accuracy,
     answer_facts,
     answer_probes,
-    general_scores,
+    divergence_on,
     locality,
     mean_scores,
     neighbours,
@@ -83,7 +84,7 @@ def evaluate(ws: Workspace, batch: str, parent: str, config: EvaluateConfig, see
 
     facts = answer_facts(lm, general_facts(), config)
     log.info("evaluate %s: drift", batch)
-    general = general_ability(ws, lm, base.output_matrix_VD.detach(), facts)
+    general = general_ability(ws, lm, base, facts)
     drift = {"relative_l2": relative_l2(lm, base)}
     with written_aside(ws.evaluation(batch)) as aside:
         aside.mkdir()
@@ -239,22 +240,26 @@ def stream(matrix: pd.DataFrame, version: str, parent: str, order: Sequence[str]
 
 
 def general_ability(
-    ws: Workspace, lm: model.LanguageModel, base_matrix_VD: Any, facts: Sequence[Answer]
-) -> dict[str, float]:
+    ws: Workspace, lm: model.LanguageModel, base: model.LanguageModel, facts: Sequence[Answer]
+) -> dict[str, float | None]:
     """Simple facts, as `lm` has answered them, and unrelated text that no training saw, against what the base was
-    measured at. Raises ValueError where a release measured the base that kept no answers."""
+    measured at; `kl_on_facts` is the mean KL(base || lm) on the base's own answers to the facts, in nats per token.
+
+    Raises ValueError where the base was measured when its answers were not kept yet.
+    """
     by_base = ws.evaluation(BASE) / "general.jsonl"
     if not by_base.exists():
         raise ValueError(f"{by_base} is not there: `dvc repro --force --single-item base` measures the base again")
-    of_facts = general_scores(facts)
+    said_by_base = read_records(by_base, Answer)
     held_out = load_sentences(ws.evaluation(BASE) / "unrelated")
-    drift = unrelated_text(lm, base_matrix_VD, held_out)
+    drift = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)
     of_base = read_json(ws.evaluation(BASE) / "general.json")
     return {
-        **of_facts,
-        **turned(read_records(by_base, Answer), facts),
+        "facts": len(facts),
+        "accuracy": accuracy(facts),
         "accuracy_base": of_base["accuracy"],
-        "log_likelihood_base": of_base["log_likelihood"],
+        **turned(said_by_base, facts),
+        "kl_on_facts": divergence_on(base, lm, said_by_base),
         "perplexity": drift["perplexity"],
         "perplexity_base": of_base["perplexity"],
         "kl_from_base": drift["kl_from_base"],

@@ -56,7 +56,7 @@ def test_the_base_is_at_no_distance_from_itself(ws: Workspace) -> None:
     assert math.isfinite(general["perplexity"])
     assert 0 <= general["accuracy"] <= 1
     assert read_json(ws.metrics("base")) == {"version": "base", "general": general}
-    assert set(general) == {"facts", "accuracy", "log_likelihood", "perplexity"}
+    assert set(general) == {"facts", "accuracy", "perplexity"}
 
 
 def test_the_history_is_empty(ws: Workspace) -> None:
