@@ -27,7 +27,7 @@ from flows.settings import section
 from models import model
 from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
 from models.course import NEW, Course
-from models.evaluate import accuracy, answer_facts, answer_probes, locality, neighbours, unrelated_text
+from models.evaluate import answer_facts, answer_probes, containment, locality, neighbours, unrelated_text
 from models.integrate import integrate
 from models.memory import load_sentences
 from models.model import LanguageModel
@@ -164,7 +164,7 @@ def table(ws: Workspace, experiences: Sequence[Experience], methods: Sequence[st
         scores = found["closed_book"]
         low, high = found["recovered_gap_interval"] or (math.nan, math.nan)
         leak = locality(base, lm, near_base, answer_probes(lm, near, config))["leak"] if near else math.nan
-        general = accuracy(answer_facts(lm, general_facts(), config))
+        general = containment(answer_facts(lm, general_facts(), config))
         kl = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)["kl_from_base"]
         cells = [
             name, f"{scores['contains']:.3f}", f"{scores['f1']:.3f}", f"{scores['log_likelihood']:.2f}",

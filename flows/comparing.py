@@ -83,8 +83,8 @@ def differences(ws: Workspace, a: str, b: str) -> tuple[int, list[Difference]]:
 
 
 def turned_facts(ws: Workspace, a: str, b: str) -> list[Difference]:
-    """The simple facts of general ability that one of the two answers rightly and the other does not. None where the
-    answers of either are not there: once they were not kept."""
+    """The simple facts of general ability that one of the two answers rightly and the other does not. Empty, too,
+    where the answers of either are not there: once they were not kept."""
     files = [ws.evaluation(version) / "general.jsonl" for version in (a, b)]
     if not all(file.exists() for file in files):
         return []

@@ -141,9 +141,9 @@ def facts_as_markdown(ws: Workspace, batch: str) -> str:
     """The simple facts that a version answers rightly and the base does not, or the other way round; or nothing."""
     found = turned_facts(ws, BASE, batch)
     cells = ([d.question, d.gold[0], d.a, d.b] for d in found)
-    rows = "".join(f"| {' | '.join(' '.join(c.split()).replace('|', '&#124;') for c in row)} |\n" for row in cells)
+    body = "".join(f"| {' | '.join(' '.join(c.split()).replace('|', '&#124;') for c in row)} |\n" for row in cells)
     head = f"| question | right | the base says | {batch} says |\n| --- | --- | --- | --- |\n"
-    return f"## Simple facts lost or won\n\n{head}{rows}\n" if found else ""
+    return f"## Simple facts lost or won\n\n{head}{body}\n" if found else ""
 
 
 def rejected_as_markdown(ws: Workspace, batch: str, reason: str) -> str:

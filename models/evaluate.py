@@ -99,8 +99,8 @@ def locality(
     """
     return {
         "probes": len(said),
-        "leak": sum(a.contains for a in said) / len(said),
-        "leak_base": sum(a.contains for a in said_by_base) / len(said_by_base),
+        "leak": containment(said),
+        "leak_base": containment(said_by_base),
         "log_likelihood_gain": sum(a.log_likelihood - b.log_likelihood for a, b in zip(said, said_by_base, strict=True))
         / len(said),
         "kl_from_base": divergence_on(base, lm, said_by_base),
@@ -133,7 +133,7 @@ def answer_facts(
     return answer_probes(lm, asked, longer, name="general ability")
 
 
-def accuracy(answers: Sequence[Answer]) -> float:
+def containment(answers: Sequence[Answer]) -> float:
     """Share of answers that hold a gold answer, in [0, 1]; there must be some."""
     return sum(a.contains for a in answers) / len(answers)
 

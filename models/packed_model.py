@@ -26,7 +26,7 @@ log = logging.getLogger("selfparam")
 
 MOST = 4 * 2**30  # bytes of kept states; what would need more is computed in each pass
 TOGETHER = 64  # sentences whose states are computed at once
-AT_ONCE = {"cpu": 1024, "cuda": 4096}  # tokens of a portion, where it is not said: more are no faster (docs/LOG.md)
+AT_ONCE = {"cpu": 1024, "cuda": 4096}  # tokens of a portion, where it is not said (docs/LOG.md; on a GPU not measured)
 
 
 def _room(device: torch.device) -> int:

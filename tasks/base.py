@@ -15,7 +15,7 @@ import torch
 from models import embedded, fit, model
 from models.answers import answer
 from models.configs import EMBEDDED, BaseConfig, EvaluateConfig
-from models.evaluate import accuracy, answer_facts, perplexity
+from models.evaluate import answer_facts, containment, perplexity
 from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
 from models.records import write_records
@@ -66,7 +66,7 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     write_records(ws.evaluation(BASE) / "general.jsonl", said)
     general = {
         "facts": len(said),
-        "accuracy": accuracy(said),
+        "accuracy": containment(said),
         "perplexity": perplexity(lm, [s.states_TD for s in held_out], held_out),
     }
     write_json(ws.evaluation(BASE) / "general.json", general)

@@ -20,9 +20,9 @@ from models.configs import EvaluateConfig
 from models.evaluate import (
     MEASURES,
     Question,
-    accuracy,
     answer_facts,
     answer_probes,
+    containment,
     divergence_on,
     locality,
     mean_scores,
@@ -167,7 +167,7 @@ def unchanged(before: Sequence[Answer], now: Sequence[Answer]) -> dict[str, Any]
     pairs = [(b, n) for b, n in zip(before, now, strict=True) if not is_to_learn(n.kind)]
     if not pairs:
         return {"probes": 0}
-    shares = (sum(a.contains for a in column) / len(pairs) for column in zip(*pairs, strict=True))
+    shares = (containment(column) for column in zip(*pairs, strict=True))
     return {"probes": len(pairs), **dict(zip(("before", "now"), shares, strict=True))}
 
 
@@ -256,7 +256,7 @@ def general_ability(
     of_base = read_json(ws.evaluation(BASE) / "general.json")
     return {
         "facts": len(facts),
-        "accuracy": accuracy(facts),
+        "accuracy": containment(facts),
         "accuracy_base": of_base["accuracy"],
         **turned(said_by_base, facts),
         "kl_on_facts": divergence_on(base, lm, said_by_base),
