@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.settings import register_config
 from models.files import read_json
-from models.records import Answer, read_records
+from models.records import Answer, Reply, read_records
 from tasks import digests, registry
 from tasks.workspace import BASE, Workspace
 
@@ -88,9 +88,9 @@ def turned_facts(ws: Workspace, a: str, b: str) -> list[Difference]:
     files = [ws.evaluation(version) / "general.jsonl" for version in (a, b)]
     if not all(file.exists() for file in files):
         return []
-    by_a, by_b = ({answer.question: answer for answer in read_records(file, Answer)} for file in files)
+    by_a, by_b = ({reply.question: reply for reply in read_records(file, Reply)} for file in files)
     return [
-        Difference(found.batch, question, found.answers, found.answer, by_b[question].answer)
+        Difference("", question, found.answers, found.answer, by_b[question].answer)
         for question, found in by_a.items()
         if question in by_b and found.contains != by_b[question].contains
     ]

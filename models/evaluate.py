@@ -17,7 +17,7 @@ from models.configs import EvaluateConfig
 from models.kl import kl_from_states
 from models.locality import MEASURED, near_miss
 from models.model import LanguageModel
-from models.records import Answer, Probe
+from models.records import Answer, Probe, Reply
 from models.teacher import TargetSentence, states_after, target_sentences
 
 log = logging.getLogger("selfparam")
@@ -103,18 +103,18 @@ def locality(
         "leak_base": containment(said_by_base),
         "log_likelihood_gain": sum(a.log_likelihood - b.log_likelihood for a, b in zip(said, said_by_base, strict=True))
         / len(said),
-        "kl_from_base": divergence_on(base, lm, said_by_base),
+        "kl_from_base": kl_from_base(lm, base.output_matrix_VD.detach(), as_sentences(base, said_by_base)),
     }
 
 
-def divergence_on(base: LanguageModel, lm: LanguageModel, said_by_base: Sequence[Answer]) -> float | None:
-    """Mean KL(base || lm) on what the base itself answered, in nats per token; None where it said nothing."""
-    answered = [(a.question, a.answer) for a in said_by_base if a.answer]
-    if not answered:
-        return None
-    sentences = target_sentences(base, None, answered, origin="answers")
-    _, kl_N = divergence(lm, base.output_matrix_VD.detach(), sentences)
-    return kl_N.mean().item()
+def as_sentences(base: LanguageModel, said_by_base: Sequence[Reply]) -> list[TargetSentence]:
+    """What the base itself answered, but where it said nothing, with its states: that on which others are compared."""
+    return target_sentences(base, None, [(r.question, r.answer) for r in said_by_base if r.answer], origin="answers")
+
+
+def kl_from_base(lm: LanguageModel, base_matrix_VD: Tensor, sentences: Sequence[TargetSentence]) -> float | None:
+    """Mean KL(base || lm) over sentences with the base's states, in nats per token; None where there are none."""
+    return divergence(lm, base_matrix_VD, sentences)[1].mean().item() if sentences else None
 
 
 def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:
@@ -126,19 +126,27 @@ def mean_scores(answers: Sequence[Answer]) -> dict[str, float] | None:
 
 def answer_facts(
     lm: LanguageModel, facts: Sequence[tuple[str, tuple[str, ...]]], config: EvaluateConfig
-) -> list[Answer]:
-    """Answer simple facts (question, gold answers), which belong to no batch, as probes are, at more length."""
-    asked = [Question("", question, Probe(question=question, answers=golds)) for question, golds in facts]
-    longer = config.model_copy(update={"max_new_tokens": config.general_tokens})
-    return answer_probes(lm, asked, longer, name="general ability")
+) -> list[Reply]:
+    """Answer simple facts (question, gold answers) greedily, at more length than probes."""
+    said = answer(
+        lm,
+        [question for question, _ in facts],
+        max_new_tokens=config.general_tokens,
+        batch_size=config.batch_size,
+        report=lambda done, total: log.info("evaluate general ability: %d/%d answered", done, total),
+    )
+    return [
+        Reply(question=question, answers=golds, answer=text, contains=metrics.contains(text, golds))
+        for (question, golds), text in zip(facts, said, strict=True)
+    ]
 
 
-def containment(answers: Sequence[Answer]) -> float:
+def containment(answers: Sequence[Reply]) -> float:
     """Share of answers that hold a gold answer, in [0, 1]; there must be some."""
     return sum(a.contains for a in answers) / len(answers)
 
 
-def turned(before: Sequence[Answer], now: Sequence[Answer]) -> dict[str, int]:
+def turned(before: Sequence[Reply], now: Sequence[Reply]) -> dict[str, int]:
     """Of the same questions: how many are `lost`, right before and not now, and how many are `won`."""
     pairs = [(b.contains, n.contains) for b, n in zip(before, now, strict=True)]
     return {"lost": sum(b > n for b, n in pairs), "won": sum(b < n for b, n in pairs)}

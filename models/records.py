@@ -94,22 +94,27 @@ class QAPair(Record):
     evidence: Text | None = None
 
 
-class Answer(Record):
-    """What one version of the model answered to one probe, and how that compares with the gold answers.
+class Reply(Record):
+    """What one version of the model answered, and whether that holds one of the gold `answers`: 1 or 0."""
 
-    `f1`, `exact` and `contains` lie in [0, 1] (see `models.metrics`); `log_likelihood` is the mean
-    log-probability of the gold answer's tokens in nats per token (<= 0, higher is better).
+    question: str
+    answers: tuple[str, ...]
+    answer: str
+    contains: float
+
+
+class Answer(Reply):
+    """What it answered to one probe, and how that compares with the gold answers.
+
+    `f1` and `exact` lie in [0, 1] (see `models.metrics`); `log_likelihood` is the mean log-probability of the gold
+    answer's tokens in nats per token (<= 0, higher is better).
     """
 
     batch: str
     experience: str
-    question: str
-    answers: tuple[str, ...]
     kind: ProbeKind
-    answer: str
     f1: float
     exact: float
-    contains: float
     log_likelihood: float
 
 

@@ -15,7 +15,7 @@ import torch
 from models import embedded, fit, model
 from models.answers import answer
 from models.configs import EMBEDDED, BaseConfig, EvaluateConfig
-from models.evaluate import answer_facts, containment, perplexity
+from models.evaluate import answer_facts, as_sentences, containment, perplexity
 from models.files import lines_of, write_json, written_aside
 from models.memory import UNRELATED, save_sentences
 from models.records import write_records
@@ -64,6 +64,7 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     log.info("base: measuring general ability")
     said = answer_facts(lm, general_facts(), evaluate)
     write_records(ws.evaluation(BASE) / "general.jsonl", said)
+    save_sentences(ws.evaluation(BASE) / "facts", as_sentences(lm, said))
     general = {
         "facts": len(said),
         "accuracy": containment(said),

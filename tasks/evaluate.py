@@ -23,7 +23,7 @@ from models.evaluate import (
     answer_facts,
     answer_probes,
     containment,
-    divergence_on,
+    kl_from_base,
     locality,
     mean_scores,
     neighbours,
@@ -34,7 +34,7 @@ from models.evaluate import (
 from models.files import read_json, write_json, written_aside
 from models.memory import load_sentences
 from models.metrics import bootstrap_interval, contains, normalise, recovered_gap
-from models.records import Answer, HistoryEntry, read_records, write_records
+from models.records import Answer, HistoryEntry, Reply, read_records, write_records
 from tasks.bundle import general_facts
 from tasks.plots import plot_retention
 from tasks.workspace import BASE, Workspace
@@ -240,26 +240,25 @@ def stream(matrix: pd.DataFrame, version: str, parent: str, order: Sequence[str]
 
 
 def general_ability(
-    ws: Workspace, lm: model.LanguageModel, base: model.LanguageModel, facts: Sequence[Answer]
+    ws: Workspace, lm: model.LanguageModel, base: model.LanguageModel, facts: Sequence[Reply]
 ) -> dict[str, float | None]:
     """Simple facts, as `lm` has answered them, and unrelated text that no training saw, against what the base was
     measured at; `kl_on_facts` is the mean KL(base || lm) on the base's own answers to the facts, in nats per token.
 
-    Raises ValueError where the base was measured when its answers were not kept yet.
+    Raises ValueError where the base was measured when its states on them were not kept yet.
     """
-    by_base = ws.evaluation(BASE) / "general.jsonl"
+    by_base = ws.evaluation(BASE) / "facts"
     if not by_base.exists():
         raise ValueError(f"{by_base} is not there: `dvc repro --force --single-item base` measures the base again")
-    said_by_base = read_records(by_base, Answer)
-    held_out = load_sentences(ws.evaluation(BASE) / "unrelated")
-    drift = unrelated_text(lm, base.output_matrix_VD.detach(), held_out)
+    matrix_VD = base.output_matrix_VD.detach()
+    drift = unrelated_text(lm, matrix_VD, load_sentences(ws.evaluation(BASE) / "unrelated"))
     of_base = read_json(ws.evaluation(BASE) / "general.json")
     return {
         "facts": len(facts),
         "accuracy": containment(facts),
         "accuracy_base": of_base["accuracy"],
-        **turned(said_by_base, facts),
-        "kl_on_facts": divergence_on(base, lm, said_by_base),
+        **turned(read_records(ws.evaluation(BASE) / "general.jsonl", Reply), facts),
+        "kl_on_facts": kl_from_base(lm, matrix_VD, load_sentences(by_base)),
         "perplexity": drift["perplexity"],
         "perplexity_base": of_base["perplexity"],
         "kl_from_base": drift["kl_from_base"],

@@ -59,8 +59,8 @@ class Workspace:
 
     def evaluation(self, version: str) -> Path:
         """Folder: `scores.csv`, the answers that they are of (`*.jsonl`), general ability (`general.json`, and answers
-        in `general.jsonl`), `plots/`; of the base no scores, and the unrelated text by which all versions are measured
-        (`unrelated/`)."""
+        in `general.jsonl`), `plots/`; of the base no scores, and what all versions are measured by: the unrelated text
+        (`unrelated/`) and its own answers to the simple facts (`facts/`)."""
         return self.root / "data" / "evaluation" / version
 
     def retention(self, batch: str) -> Path:

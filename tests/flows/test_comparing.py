@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows import comparing, tables
-from models.records import Answer, write_records
+from models.records import Answer, Reply, write_records
 from tasks.workspace import Workspace
 
 
@@ -27,7 +27,10 @@ def test_facts_that_one_of_two_answers_rightly_are_told(tmp_path: Path) -> None:
     assert comparing.turned_facts(ws, "base", "b0000") == []
     for version, scores in {"base": (1, 1, 0), "b0000": (1, 0, 1)}.items():
         ws.evaluation(version).mkdir(parents=True)
-        facts = [said(question, score) for question, score in zip(("Who?", "Where?", "When?"), scores, strict=True)]
+        facts = [
+            Reply(question=question, answers=("17 crowns",), answer=f"{score}", contains=score)
+            for question, score in zip(("Who?", "Where?", "When?"), scores, strict=True)
+        ]
         write_records(ws.evaluation(version) / "general.jsonl", facts)
     found = comparing.turned_facts(ws, "base", "b0000")
     assert [(d.question, d.a, d.b) for d in found] == [("Where?", "1", "0"), ("When?", "0", "1")]

@@ -20,7 +20,7 @@ from models.evaluate import (
     unrelated_text,
 )
 from models.model import LanguageModel, load
-from models.records import Answer, Probe
+from models.records import Probe, Reply
 from models.teacher import TargetSentence
 
 CONFIG = EvaluateConfig(max_new_tokens=6, general_tokens=6)
@@ -70,14 +70,13 @@ def test_simple_facts_are_answered_at_more_length_and_scored(lm: LanguageModel) 
     facts = [("Who?", (said[0],)), ("Where?", ("surely not this",))]
     found = answer_facts(lm, facts, CONFIG.model_copy(update={"general_tokens": 9}))
     assert [a.answer for a in found] == said
-    assert [(a.question, a.answers, a.batch) for a in found] == [(q, golds, "") for q, golds in facts]
+    assert [(a.question, a.answers) for a in found] == facts
     assert containment(found) == 0.5
 
 
 def test_what_is_lost_and_what_is_won() -> None:
-    def answered(*right: float) -> list[Answer]:
-        fields = {"batch": "", "experience": "", "question": "?", "answers": ("a",), "kind": "direct", "answer": ""}
-        return [Answer(**fields, f1=0, exact=0, contains=r, log_likelihood=-1) for r in right]
+    def answered(*right: float) -> list[Reply]:
+        return [Reply(question="?", answers=("a",), answer="", contains=r) for r in right]
 
     assert turned(answered(1, 1, 1, 0, 0), answered(1, 0, 0, 1, 0)) == {"lost": 2, "won": 1}
 

@@ -10,9 +10,10 @@ import torch
 from models import model
 from models.answers import answer
 from models.configs import BaseConfig, EvaluateConfig
-from models.evaluate import unrelated_text
+from models.evaluate import kl_from_base, unrelated_text
 from models.files import read_json
 from models.memory import load_sentences
+from models.records import Reply, read_records
 from tasks.base import base
 from tasks.bundle import general_facts, unrelated_prompts
 from tasks.workspace import Workspace
@@ -48,9 +49,13 @@ def test_unrelated_text_is_what_the_base_writes_itself_and_a_part_is_kept_out(ws
 
 def test_the_base_is_at_no_distance_from_itself(ws: Workspace) -> None:
     lm = model.load(ws.weights("base"))
-    held_out = load_sentences(ws.evaluation("base") / "unrelated")
-    measured = unrelated_text(lm, lm.output_matrix_VD.detach(), held_out)
+    matrix_VD = lm.output_matrix_VD.detach()
+    held_out, facts = (load_sentences(ws.evaluation("base") / name) for name in ("unrelated", "facts"))
+    measured = unrelated_text(lm, matrix_VD, held_out)
     assert measured["kl_from_base"] == pytest.approx(0, abs=1e-3)  # states were kept in what this machine computes in
+    assert kl_from_base(lm, matrix_VD, facts) == pytest.approx(0, abs=1e-3)
+    replies = read_records(ws.evaluation("base") / "general.jsonl", Reply)
+    assert [s.question for s in facts] == [r.question for r in replies if r.answer]
     general = read_json(ws.metrics("base"))["general"]
     assert measured["perplexity"] == pytest.approx(general["perplexity"], rel=1e-5)
     assert math.isfinite(general["perplexity"])

@@ -8,7 +8,7 @@ import pytest
 
 from models.files import read_json
 from models.metrics import LEAST_GAP
-from models.records import Answer, Experience, HistoryEntry, read_records
+from models.records import Answer, Experience, HistoryEntry, Reply, read_records
 from tasks.evaluate import COLUMNS, efficacy, questions, stream, superseded, table, unchanged
 
 SCORES = {"f1", "exact", "contains", "log_likelihood"}
@@ -21,6 +21,10 @@ def metrics_of(learnt: Any, batch: str) -> dict[str, Any]:
 
 def answers_of(learnt: Any, batch: str, name: str = "answers") -> list[Answer]:
     return read_records(learnt.ws.evaluation(batch) / f"{name}.jsonl", Answer)
+
+
+def facts_of(learnt: Any, version: str) -> list[Reply]:
+    return read_records(learnt.ws.evaluation(version) / "general.jsonl", Reply)
 
 
 def matrix_of(learnt: Any, batch: str) -> pd.DataFrame:
@@ -53,7 +57,7 @@ def test_the_metrics_of_a_later_batch(learnt: Any) -> None:
     }
     assert told["general"]["kl_from_base"] > 0
     assert told["drift"]["relative_l2"] > 0
-    facts, by_base = answers_of(learnt, "b0001", "general"), answers_of(learnt, "base", "general")
+    facts, by_base = facts_of(learnt, "b0001"), facts_of(learnt, "base")
     assert len(facts) == len(by_base) == told["general"]["facts"] >= 100
     assert told["general"]["accuracy"] == sum(a.contains for a in facts) / len(facts)
     assert told["general"]["kl_on_facts"] > 0
