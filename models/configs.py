@@ -4,14 +4,32 @@ They stand apart from the code that they configure because that imports torch an
 round checks all settings before its first stage and computes nothing itself.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 EMBEDDED = "embedded"
-WINDOWS = ("max_position_embeddings", "n_positions", "sliding_window")  # what a model's configuration calls its window
 Strategy = Literal["sequential", "replay", "forgotten"]  # models.retention says which is which
+
+_WINDOWS = ("max_position_embeddings", "n_positions", "sliding_window")  # what a model's configuration calls its window
+
+
+def window_of(shape: Mapping[str, Any]) -> int | None:
+    """How many tokens a model looks at, by its configuration; None where that names no number.
+
+    One whose positions are other ones in a longer text (LongRoPE) is taken up to there: of a text that crosses it, the
+    beginning would have to be run again.
+    """
+    shape = shape.get("text_config") or shape
+    limits = [shape.get(name) for name in _WINDOWS]
+    rope = shape.get("rope_parameters") or shape.get("rope_scaling") or {}
+    if rope.get("rope_type", rope.get("type")) == "longrope":
+        name = "original_max_position_embeddings"
+        limits.append(rope.get(name) or shape.get(name))
+    return min(filter(None, limits), default=None)
+
 
 PEAK_RATES = {"lora": 1.5e-3, "full": 2.5e-4}  # measured best on the embedded model (docs/LOG.md)
 
@@ -242,6 +260,12 @@ class IntegrateConfig(CourseConfig, OptimizerConfig):
     lora_rank: int = Field(32, ge=1, description="rank of the adapters, with method lora")
     lora_alpha: int = Field(64, ge=1, description="their scale; they count alpha / rank times")
     checkpoint_seconds: float = Field(60.0, gt=0, description="seconds between checkpoints")
+
+    @model_validator(mode="after")
+    def _is_of_one_mind(self) -> Self:
+        if self.embeddings and self.method != "full":
+            raise ValueError("embeddings: only the method `full` trains them: set method: full, or embeddings: false")
+        return self
 
     @property
     def peak_rate(self) -> float:

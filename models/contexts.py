@@ -47,11 +47,14 @@ def beside(context: str, evidence: str | None) -> str:
 def settle_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Let the chat template, in place, write the same text every day, and ask for an answer without a chain of thought.
 
-    Some put today's date into a prompt, some have the model think first unless it is said otherwise. It is saved with
-    the tokenizer, so that whoever loads a version prompts it as it was taught.
+    Some put today's date into a prompt, some have the model think first unless it is said otherwise. Of several by
+    name the default one is kept. It is saved with the tokenizer, so that whoever loads a version prompts it as it was
+    taught.
     """
-    template = tokenizer.chat_template
-    if not isinstance(template, str) or template.startswith(SETTLED):
+    template: str | dict[str, str] | None = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = tokenizer.chat_template = template.get("default") or next(iter(template.values()), None)
+    if not template or template.startswith(SETTLED):
         return
     if "strftime_now" in template or "enable_thinking" in template:
         tokenizer.chat_template = SETTLED + template

@@ -64,7 +64,11 @@ def integrate(
             f"integrate.compiled: torch {torch.__version__} loses gradients where it compiles (2.11 does, measured); "
             f"install torch {COMPILES} or newer, or leave it false"
         )
-    beside = {group: getattr(config, f"{group}_batch") for group in GROUPS if group != NEW}
+    beside = {
+        group: getattr(config, f"{group}_batch") if getattr(config, f"{group}_weight") else 0  # it would change nothing
+        for group in GROUPS
+        if group != NEW
+    }
     course = Course({group: len(sentences.get(group, ())) for group in GROUPS}, beside, config, seed)
     held_out = [(NEW, sentences[NEW][i]) for i in course.held_out]
     torch.manual_seed(seed)
@@ -159,8 +163,10 @@ def _roots(
         layer
         for layer in student.lm.model.base_model.modules()  # of the output matrix no curvature is measured
         if isinstance(layer, lora.OneOperationLinear)
-        or (config.method == "full" and isinstance(layer, nn.Linear) and layer.weight.requires_grad)
+        or (config.method == "full" and type(layer) is nn.Linear and layer.weight.requires_grad)
     ]
+    if not layers:
+        return {}
     found = curvature.roots(student, unrelated, layers, seed=seed, tokens=config.curvature_tokens)
     by_parameter: dict[Tensor, Roots] = {}
     for layer, root in found.items():

@@ -28,7 +28,8 @@ def adapt(model: PreTrainedModel, *, rank: int, alpha: int, leave: Collection[nn
     Half of an adapter begins as random numbers: seed torch before. `merge_and_unload()` of what this returns adds the
     adapters to the weights and takes them out again. Raises ValueError where there are no linear layers.
     """
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module not in leave]
+    # not those derived from it: a router returns more than a product, and quantised weights are another
+    linear = [name for name, module in model.named_modules() if type(module) is nn.Linear and module not in leave]
     if not linear:
         raise ValueError(f"{type(model).__name__} has no linear layers for LoRA: set integrate.method to full")
     config = LoraConfig(

@@ -8,6 +8,7 @@ with the history. What a later fact supersedes is let go.
 import json
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -91,14 +92,15 @@ def _says_more(question: str, words: frozenset[str], others: frozenset[str]) -> 
 def within_budget(sentences: Sequence[TargetSentence], budget: int, *, seed: int) -> list[TargetSentence]:
     """At most `budget` sentences, as many of each experience as of any other, drawn with `seed`.
 
-    Every experience keeps a voice, however old: the share of each shrinks as their number grows.
+    Every experience keeps a voice, however old: the share of each shrinks as their number grows. Of more experiences
+    than the budget has room for, some have none: which, does not depend on their age.
     """
     generator = torch.Generator().manual_seed(seed)
     by_experience: dict[tuple[str, str], list[int]] = {}
     for i in torch.randperm(len(sentences), generator=generator).tolist():
         by_experience.setdefault((sentences[i].origin, sentences[i].experience), []).append(i)
     kept: list[int] = []
-    turns = [iter(indices) for _, indices in sorted(by_experience.items())]
+    turns = [iter(by_experience[key]) for key in sorted(by_experience, key=lambda key: _drawn(key, seed))]
     while turns and len(kept) < budget:
         for turn in list(turns):
             i = next(turn, None)
@@ -107,3 +109,8 @@ def within_budget(sentences: Sequence[TargetSentence], budget: int, *, seed: int
             elif len(kept) < budget:
                 kept.append(i)
     return [sentences[i] for i in sorted(kept)]
+
+
+def _drawn(experience: tuple[str, str], seed: int) -> bytes:
+    """A place in an order that is the same in every round, whoever else is there: who was drawn once stays longest."""
+    return sha256(repr((seed, experience)).encode()).digest()

@@ -19,10 +19,12 @@ _UNSPACED = re.compile(
 
 
 class _NoPunctuation(dict[int, int | None]):
-    """For `str.translate`: no punctuation and no symbols of any script. Of ASCII those of `string.punctuation`."""
+    """For `str.translate`: no punctuation, no symbols and no invisible marks of any script. Of ASCII those of
+    `string.punctuation`."""
 
     def __missing__(self, code: int) -> int | None:
-        self[code] = None if unicodedata.category(chr(code))[0] in "PS" else code
+        category = unicodedata.category(chr(code))
+        self[code] = None if category[0] in "PS" or category == "Cf" else code
         return self[code]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models import attention, machine
-from models.configs import WINDOWS
+from models.configs import window_of
 from models.contexts import end_of_turn, settle_template
 from models.files import written_aside
 
@@ -52,8 +52,7 @@ class LanguageModel:
     @property
     def window(self) -> int | None:
         """How many tokens the model can look at; None where its configuration names no number."""
-        config = self.model.config.get_text_config()
-        return min((limit for name in WINDOWS if (limit := getattr(config, name, None))), default=None)
+        return window_of(vars(self.model.config.get_text_config()))
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -96,7 +95,8 @@ def load(
         raise ValueError(f"base.model: {name_or_path} takes no attention but its own. {ELSE}.") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {name_or_path} has no end-of-sequence token: an answer could never end")
-    if tokenizer.pad_token_id is None:
+    pad = tokenizer.pad_token_id
+    if pad is None or pad >= model.get_input_embeddings().weight.shape[0]:  # added to the tokenizer alone
         tokenizer.pad_token = tokenizer.eos_token
     settle_template(tokenizer)
     model.to(device)  # type: ignore[arg-type]  # its decorator hides what it takes

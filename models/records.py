@@ -97,6 +97,8 @@ class QAPair(Record):
 class Reply(Record):
     """What one version of the model answered, and whether that holds one of the gold `answers`: 1 or 0."""
 
+    model_config = ConfigDict(extra="ignore")  # once a simple fact was kept with all that is kept of a probe
+
     question: str
     answers: tuple[str, ...]
     answer: str
@@ -109,6 +111,8 @@ class Answer(Reply):
     `f1` and `exact` lie in [0, 1] (see `models.metrics`); `log_likelihood` is the mean log-probability of the gold
     answer's tokens in nats per token (<= 0, higher is better).
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     batch: str
     experience: str

@@ -9,6 +9,7 @@ Run it: `selfparam stage base`.
 import json
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -33,13 +34,7 @@ log = logging.getLogger("selfparam")
 def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int) -> None:
     """Fetch the base, let it write unrelated text (prompts sampled with `seed`, answers greedy) and measure it."""
     folder = ws.weights(BASE)
-    dtype = getattr(torch, config.dtype)
-    if config.model == EMBEDDED:
-        embedded.save_embedded(folder, dtype=dtype)
-    else:
-        name = ws.root / config.model if (ws.root / config.model).is_dir() else config.model
-        chosen = model.load(name, dtype=torch.float32)
-        model.save(chosen.model, chosen.tokenizer, folder, dtype=dtype)
+    _store(ws, config, folder)
     lm = model.load(folder)
     fit.check(lm)
     write_json(folder / "provenance.json", {"version": BASE, "parent": None, "model": config.model})
@@ -72,6 +67,16 @@ def base(ws: Workspace, config: BaseConfig, evaluate: EvaluateConfig, seed: int)
     }
     write_json(ws.evaluation(BASE) / "general.json", general)
     write_json(ws.metrics(BASE), {"version": BASE, "general": general})
+
+
+def _store(ws: Workspace, config: BaseConfig, folder: Path) -> None:
+    dtype = getattr(torch, config.dtype)
+    if config.model == EMBEDDED:
+        embedded.save_embedded(folder, dtype=dtype)
+        return
+    name = ws.root / config.model if (ws.root / config.model).is_dir() else config.model
+    chosen = model.load(name, dtype=dtype, device=torch.device("cpu"))  # it is stored only: a GPU need not hold it
+    model.save(chosen.model, chosen.tokenizer, folder, dtype=dtype)
 
 
 def _prompts(ws: Workspace, config: BaseConfig) -> tuple[str, ...]:

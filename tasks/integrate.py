@@ -73,7 +73,7 @@ def integrate(ws: Workspace, batch: str, parent: str, config: IntegrateConfig, s
         on_step=lambda row: _say(batch, row),
     )
     stored = _stored_dtype(ws)
-    if stored == torch.float32 != teacher.model.dtype:  # computed in fewer bits than are stored
+    if torch.finfo(stored).eps < torch.finfo(teacher.model.dtype).eps:  # computed in fewer bits than are stored
         unrounded(student, model.load(ws.weights(parent), dtype=stored), teacher.model.dtype)
         teacher = model.load(ws.weights(BASE), dtype=stored)
     anchored(student, teacher, config.anchor)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
-from models.configs import WINDOWS
+from models.configs import window_of
 from models.files import read_json, write_json, written_aside
 from models.records import BatchReport, Experience, Flagged, HistoryEntry, Rejected, read_records, write_records
 from tasks import intake, personal
@@ -208,8 +208,7 @@ def read_ruler(ws: Workspace, config: ValidateConfig) -> Ruler:
     base = ws.weights("base")
     if not (base / "tokenizer.json").is_file():
         raise ValueError(f"{base / 'tokenizer.json'} is not there. Bring the base about first: `selfparam run`.")
-    shape = read_json(base / "config.json")
-    positions = min((limit for name in WINDOWS if (limit := shape.get(name))), default=UNBOUNDED)
+    positions = window_of(read_json(base / "config.json")) or UNBOUNDED
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -7,6 +7,7 @@ import yaml
 
 from flows import params, settings, stages
 from flows.init import init, template
+from models.configs import IntegrateConfig
 from tasks.gate import GateConfig
 from tasks.validate import ValidateConfig
 from tasks.workspace import BASE
@@ -27,6 +28,11 @@ def test_a_seed_that_is_no_number_is_named(tmp_path: Path) -> None:
     ws.params.write_text("seed:\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"params\.yaml: seed: .*integer"):
         stages.perform(ws, "base", BASE, BASE)
+
+
+def test_embeddings_without_the_method_that_trains_them_are_no_silence() -> None:
+    with pytest.raises(ValueError, match="method: full"):
+        IntegrateConfig(embeddings=True)
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "sample/params.yaml"])

@@ -51,6 +51,13 @@ def test_a_template_writes_the_same_every_day_and_no_thoughts(lm: LanguageModel)
     assert "<think>" in lm.tokenizer.apply_chat_template(asked, tokenize=False, enable_thinking=True)
 
 
+def test_of_several_templates_the_default_one_is_kept(lm: LanguageModel) -> None:
+    ids = prompt_ids(lm.tokenizer, "Who?"), answer_ids(lm.tokenizer, "Mara")
+    lm.tokenizer.chat_template = {"tool_use": "{{ tools }}", "default": lm.tokenizer.chat_template}
+    settle_template(lm.tokenizer)
+    assert (prompt_ids(lm.tokenizer, "Who?"), answer_ids(lm.tokenizer, "Mara")) == ids
+
+
 def test_a_template_that_says_nothing_of_it_stays_as_it_is(lm: LanguageModel) -> None:
     before = lm.tokenizer.chat_template
     settle_template(lm.tokenizer)

@@ -147,25 +147,35 @@ def test_it_learns_what_the_teacher_read(fresh: Opener, lm: LanguageModel, unrel
 
 def test_unrelated_text_is_held_by_its_weight(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
     kl = {}
-    for weight in (0.0, 1.0):
+    for weight in (1e-6, 1.0):
         config = CONFIG.model_copy(update={"epochs": 15, "unrelated_weight": weight, "unrelated_batch": 5})
         rows = integrate(fresh(), matrix_VD, groups, config, seed=0)
         assert rows[0]["kl_unrelated"] == pytest.approx(0, abs=1e-5)  # the student is still the base
         kl[weight] = rows[-1]["kl_unrelated"]
-    assert kl[1.0] < 0.5 * kl[0.0]
+    assert kl[1.0] < 0.5 * kl[1e-6]
+
+
+def test_what_counts_nothing_is_not_run(fresh: Opener, groups: Any, matrix_VD: Tensor) -> None:
+    weights = {f"{group}_weight": 0.0 for group in ("unrelated", "replay", "locality")}
+    beside = {f"{group}_batch": 2 for group in ("unrelated", "replay", "locality")}
+    config = CONFIG.model_copy(update=weights | beside)
+    old = {"replay": groups["unrelated"], "locality": groups["unrelated"]}
+    for row in integrate(fresh(), matrix_VD, groups | old, config, seed=0):
+        assert not row.keys() & {"kl_unrelated", "kl_replay", "kl_locality"}
+        assert row["loss"] == pytest.approx(row["kl_new"], rel=1e-5)  # nor do the new sentences count half
 
 
 def test_near_misses_stay_as_they_were(fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor) -> None:
     near = target_sentences(lm, None, [("Who runs the other one?", "Nobody knows."), ("When?", "Never.")], origin="b")
     kl = {}
-    for weight in (0.0, 1.0):
+    for weight in (1e-6, 1.0):
         student = fresh()
         more = {"epochs": 15, "locality_weight": weight, "locality_batch": 3, "unrelated_batch": 0}
         config = CONFIG.model_copy(update=more)
         rows = integrate(student, matrix_VD, groups | {"locality": near}, config, seed=0)
         assert rows[0]["kl_locality"] == pytest.approx(0, abs=1e-5)
         kl[weight] = rows[-1]["kl_locality"]
-    assert kl[1.0] < 0.5 * kl[0.0]
+    assert kl[1.0] < 0.5 * kl[1e-6]
 
 
 def test_what_the_student_writes_is_learnt_from(
@@ -191,12 +201,12 @@ def test_what_the_student_writes_is_learnt_from(
 def test_replay_keeps_an_earlier_lesson(fresh: Opener, lm: LanguageModel, groups: Any, matrix_VD: Tensor) -> None:
     old = target_sentences(lm, "The lamp is green.", [("Which colour?", "green"), ("What?", "a lamp")], origin="b")
     kl = {}
-    for weight in (0.0, 1.0):
+    for weight in (1e-6, 1.0):
         student = fresh()
         config = CONFIG.model_copy(update={"epochs": 15, "replay_weight": weight, "replay_batch": 2})
         integrate(student, matrix_VD, {"new": old}, config, seed=0)
         kl[weight] = integrate(student, matrix_VD, groups | {"replay": old}, config, seed=0)[-1]["kl_replay"]
-    assert kl[1.0] < 0.5 * kl[0.0]
+    assert kl[1.0] < 0.5 * kl[1e-6]
 
 
 @pytest.mark.parametrize(("method", "peak"), [("lora", 1.5e-3), ("full", 2.5e-4)])

@@ -57,6 +57,18 @@ def test_merged_and_taken_out_the_model_says_the_same(lm: LanguageModel, adapted
     assert not torch.allclose(without, with_adapters, atol=1e-1)
 
 
+def test_what_is_more_than_a_linear_layer_is_left_alone(lm: LanguageModel) -> None:
+    class Router(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).softmax(-1)
+
+    mlp = lm.layers[0].mlp
+    mlp.up_proj.__class__ = Router
+    adapt(lm.model, rank=4, alpha=12, leave=[lm.model.get_output_embeddings()])
+    assert type(mlp.up_proj) is Router
+    assert isinstance(mlp.down_proj, OneOperationLinear)
+
+
 def test_only_adapters_learn_and_what_is_left_alone_has_none(lm: LanguageModel) -> None:
     left = lm.model.base_model.layers[0]
     adapt(lm.model, rank=4, alpha=8, leave=[lm.model.get_output_embeddings(), *left.modules()])

@@ -61,6 +61,16 @@ def test_every_experience_keeps_an_equal_voice(sentence: Maker) -> None:
         assert len(set(asked(kept))) == len(kept)
 
 
+def test_of_more_experiences_than_there_is_room_for_none_is_forgotten_for_its_age(sentence: Maker) -> None:
+    memory: list[TargetSentence] = []
+    for batch in range(8):
+        new = [sentence(f"{batch} {e} {k}?", origin=f"b{batch}", experience=f"{e}") for e in range(100) for k in (0, 1)]
+        memory = within_budget([*memory, *new], 200, seed=0)
+    count = Counter(s.origin for s in memory)
+    assert sum(count.values()) == 200
+    assert all(10 <= count[f"b{batch}"] <= 40 for batch in range(8))  # 25 each, but for chance
+
+
 def test_the_draw_repeats_with_its_seed_and_is_a_draw(sentence: Maker) -> None:
     many = [sentence(f"Question {k}?") for k in range(40)]
     assert asked(within_budget(many, 10, seed=1)) == asked(within_budget(many, 10, seed=1))

@@ -41,6 +41,7 @@ def test_normalise(text: str, normal: str) -> None:
         ("Mara Mara", ["Mara"], 2 / 3, 0, 1),  # a word counts as often as it stands in both
         ("nine", ["9", "nine"], 1, 1, 1),  # the best gold answer counts
         ("nineteen", ["nine"], 0, 0, 0),  # words, not letters
+        ("<\u200bfilename>", ["<filename>"], 1, 1, 1),  # what nobody sees
     ],
 )
 def test_scores_of_answers(answer: str, golds: list[str], f1: float, exact: float, contains: float) -> None:

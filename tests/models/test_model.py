@@ -54,6 +54,17 @@ def test_round_trip_keeps_the_answers(lm: LanguageModel, tmp_path: Path) -> None
     assert answer(load(tmp_path / "weights", dtype=torch.float32), ["Who?", "Where?"], max_new_tokens=8) == before
 
 
+def test_a_padding_token_that_the_model_does_not_know_is_not_used(lm: LanguageModel, tmp_path: Path) -> None:
+    rows = lm.model.get_input_embeddings().weight.shape[0]
+    lm.tokenizer.add_tokens([f"<{k}>" for k in range(rows - len(lm.tokenizer))])
+    lm.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert lm.tokenizer.pad_token_id == rows
+    save(lm.model, lm.tokenizer, tmp_path / "weights", dtype=torch.float32)
+    theirs = load(tmp_path / "weights", dtype=torch.float32)
+    assert theirs.tokenizer.pad_token_id == lm.tokenizer.eos_token_id
+    assert len(answer(theirs, ["Who?", "Where is it?"], max_new_tokens=3)) == 2
+
+
 def test_loading_what_is_not_there_says_which_setting(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"base\.model"):
         load(tmp_path / "nothing")

@@ -260,8 +260,14 @@ def test_the_smaller_of_setting_and_window_binds(ws: Workspace) -> None:
     assert (read_ruler(ws, ValidateConfig()).window, read_ruler(ws, ValidateConfig()).room) == (300, 100)
     assert read_ruler(ws, ValidateConfig(max_tokens=50)).window == 50
     assert read_ruler(ws, ValidateConfig(pair_tokens=20)).window == 380
-    for shape, window in (("{}", UNBOUNDED - 100), ('{"max_position_embeddings": 8192, "sliding_window": 1100}', 1000)):
-        (ws.weights("base") / "config.json").write_text(shape, encoding="utf-8")
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 1024}
+    for shape, window in (
+        ({}, UNBOUNDED - 100),
+        ({"max_position_embeddings": 8192, "sliding_window": 1100}, 1000),
+        ({"max_position_embeddings": 8192, "rope_parameters": rope}, 924),  # beyond, positions are other ones
+        ({"text_config": {"max_position_embeddings": 512}}, 412),
+    ):
+        (ws.weights("base") / "config.json").write_text(json.dumps(shape), encoding="utf-8")
         assert read_ruler(ws, ValidateConfig(pair_tokens=100)).window == window
 
 
