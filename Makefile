@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # 3.11 first: constraints.txt was made with it.
-PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3 python)
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 # It installs in less than half the time that the one of Python 3.11 needs (docs/RESULTS.md).
 PIP := pip==26.3
 # -qq: errors only. --no-compile: modules are compiled when first imported (most of them never are), so this must be allowed.

@@ -9,7 +9,6 @@ Each file is one batch, or as many as `--split` makes of it; each batch's parent
 tracker, the learning alone. With several seeds the stream is learnt once with each, from the base that the first made.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -25,7 +24,7 @@ import yaml
 
 import models
 import tasks
-from benchmarks.machine import described
+from benchmarks.machine import described, parser
 from benchmarks.memory import peak_memory
 from flows import (
     quiet,  # noqa: F401 - first: it silences what would phone out
@@ -51,22 +50,22 @@ Batch = tuple[str, list[str]]  # what it is called in the tables, and its lines
 
 def main() -> None:
     """Read the arguments, run the stages in a folder of their own, print tables in Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, help="experience files, a batch each, oldest first")
-    parser.add_argument("--records", type=int, help="only the first so many records of each file")
-    parser.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
-    parser.add_argument("--seeds", type=int, default=1, help="learn with so many seeds, from `--seed` on (default: 1)")
-    parser.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
-    parser.add_argument(
+    options = parser("benchmarks", __doc__)
+    options.add_argument("files", nargs="+", type=Path, help="experience files, a batch each, oldest first")
+    options.add_argument("--records", type=int, help="only the first so many records of each file")
+    options.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
+    options.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    options.add_argument("--seeds", type=int, default=1, help="learn with so many seeds, from `--seed` on")
+    options.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
+    options.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
+    options.add_argument(
         "--workspace",
         type=Path,
         help="folder to work in and keep, where a killed run goes on (default: a temporary one)",
     )
-    arguments = parser.parse_args()
+    arguments = options.parse_args()
     if arguments.seeds < 1:
-        parser.error("--seeds: at least one")
+        options.error("--seeds: at least one")
     with tempfile.TemporaryDirectory() as scratch:
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         logging.getLogger("selfparam").setLevel(logging.INFO)

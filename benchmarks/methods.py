@@ -8,7 +8,6 @@ question, a share of the written token, measured curvature and the way back to t
 misses, and sentences of the student's own. All train what the settings say (LoRA, merged, or all weights).
 """
 
-import argparse
 import math
 import tempfile
 import time
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.__main__ import changed, prepared
 from benchmarks.lessons import probes_of
-from benchmarks.machine import described
+from benchmarks.machine import described, parser
 from flows.settings import section
 from models import model
 from models.configs import EvaluateConfig, IntegrateConfig, SynthesizeConfig
@@ -129,19 +128,19 @@ COLUMNS = (
 
 def main() -> None:
     """Train every method from the base and print a table in Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="experience file with probes; pairs are taken from it or written")
-    parser.add_argument("--records", type=int, help="only the first so many records")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
-    parser.add_argument("--only", choices=METHODS, action="append", help="this method (may be said again)")
-    parser.add_argument("--workspace", type=Path, help="folder whose base is used, or made (default: a temporary one)")
-    arguments = parser.parse_args()
+    options = parser("benchmarks.methods", __doc__)
+    options.add_argument("file", type=Path, help="experience file with probes; pairs are taken from it or written")
+    options.add_argument("--records", type=int, help="only the first so many records")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")
+    options.add_argument("--only", choices=METHODS, action="append", help="this method (may be said again)")
+    options.add_argument("--workspace", type=Path, help="folder whose base is used, or made (default: a temporary one)")
+    arguments = options.parse_args()
     experiences = read_records(arguments.file, Experience)[: arguments.records]
     params = changed(arguments.set, arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
         ws = prepared(Workspace((arguments.workspace or Path(scratch)).resolve()), params)
-        print(f"{described()}\n{arguments.file.name}, {len(experiences)} records, settings {params}\n", flush=True)
+        print(f"{described(arguments)}\n{len(experiences)} records, settings {params}\n", flush=True)
         table(ws, experiences, arguments.only or list(METHODS), arguments.seed)
 
 

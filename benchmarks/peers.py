@@ -14,7 +14,6 @@ Probes are asked with the clock stopped, after training and every so many steps:
 times to shares of the open book. What asking needs counts in the peak memory, unless it is done at the end alone.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from torch.nn.functional import log_softmax
 
 from benchmarks import trl_peers
 from benchmarks.lessons import Pair, pairs_of, probes_of, taught
-from benchmarks.machine import described
+from benchmarks.machine import described, parser
 from benchmarks.watch import FIGURES, Figures, Watch, containment, reached
 from models import model
 from models.configs import IntegrateConfig
@@ -43,18 +42,18 @@ COLUMNS = ("loop", *FIGURES, *(f"seconds to {share:.0%} of the open book" for sh
 
 def main() -> None:
     """Run all loops, each in its own process, and print a table in Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
-    parser.add_argument("--records", type=int, default=8)
-    parser.add_argument("--model", required=True, help="folder or hub name of a causal language model")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=1e-4, help="of the loops on all weights but TRL's")
-    parser.add_argument("--trl-learning-rate", type=float, default=1e-4, help="of TRL's loops")
-    parser.add_argument("--evaluate-every", type=int, default=0, help="steps between askings; 0: at the end alone")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=LOOPS, help="run this loop alone and print its figures as JSON")
-    arguments = parser.parse_args()
+    options = parser("benchmarks.peers", __doc__)
+    options.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
+    options.add_argument("--records", type=int, default=8, help="of the file, the first so many")
+    options.add_argument("--model", required=True, help="folder or hub name of a causal language model")
+    options.add_argument("--epochs", type=int, default=2, help="passes over the pairs")
+    options.add_argument("--batch-size", type=int, default=16, help="pairs a step")
+    options.add_argument("--learning-rate", type=float, default=1e-4, help="of the loops on all weights but TRL's")
+    options.add_argument("--trl-learning-rate", type=float, default=1e-4, help="of TRL's loops")
+    options.add_argument("--evaluate-every", type=int, default=0, help="steps between askings; 0: at the end alone")
+    options.add_argument("--seed", type=int, default=0, help="of the order of the pairs")
+    options.add_argument("--only", choices=LOOPS, help="run this loop alone and print its figures as JSON")
+    arguments = options.parse_args()
     experiences = read_records(arguments.file, Experience)[: arguments.records]
     if arguments.only:
         config = IntegrateConfig(
@@ -69,8 +68,8 @@ def main() -> None:
         loop = LOOPS[arguments.only]
         print(json.dumps(loop(arguments.model, pairs_of(experiences), config, arguments.seed, watch)))
         return
-    print(described(*(["trl"] if TRL else [])))
-    print(f"{len(experiences)} records, {arguments.epochs} epochs, seed {arguments.seed}")
+    print(described(arguments, *(["trl"] if TRL else [])))
+    print(f"{len(experiences)} records, {len(pairs_of(experiences))} pairs")
     if not TRL:
         print("TRL's loops are left out; they need: pip install -c constraints.txt -e '.[bench]'")
     table(arguments.model, experiences)

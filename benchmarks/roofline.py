@@ -6,7 +6,6 @@ The peak is the fastest of some large products in the same number format. The st
 new sentences beside unrelated ones, for which the same file's stand in.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.lessons import pairs_of, taught
-from benchmarks.machine import described
+from benchmarks.machine import described, parser
 from models import model
 from models.configs import IntegrateConfig
 from models.integrate import integrate
@@ -28,13 +27,13 @@ WARM_UP = 3  # steps that are not counted
 
 def main() -> None:
     """Measure the peak and some steps, and print both."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.roofline", description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
-    parser.add_argument("--model", required=True, help="folder or hub name of a causal language model")
-    parser.add_argument("--method", choices=("lora", "full"), default="lora")
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser("benchmarks.roofline", __doc__)
+    options.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
+    options.add_argument("--model", required=True, help="folder or hub name of a causal language model")
+    options.add_argument("--method", choices=("lora", "full"), default="lora")
+    options.add_argument("--steps", type=int, default=6)
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args()
     teacher, student = model.load(arguments.model), model.load(arguments.model)
     config = IntegrateConfig(method=arguments.method, learning_rate=1e-4)
     sentences = taught(teacher, pairs_of(read_records(arguments.file, Experience)))
@@ -45,8 +44,7 @@ def main() -> None:
         student, teacher, groups, config.model_copy(update={"epochs": 1, "least_steps": 0}), arguments.seed
     )
     peak = peak_products(student.device, student.model.dtype)
-    print(described())
-    print(f"{student.model.dtype}, method {arguments.method}, seed {arguments.seed}, {rows} steps after {WARM_UP}\n")
+    print(f"{described(arguments)}\n{student.model.dtype}, {rows} steps after {WARM_UP}\n")
     print(
         "| a step (s) | of which products (s) | share | peak of large products (GFLOP/s) |\n| --- | --- | --- | --- |"
     )

@@ -7,7 +7,6 @@ changes one size and leaves the others: the teacher's seconds are those of readi
 student's those of its steps.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.lessons import Pair, pairs_of, probes_of, taught
-from benchmarks.machine import described
+from benchmarks.machine import described, parser
 from models import model
 from models.configs import EvaluateConfig, IntegrateConfig
 from models.course import NEW
@@ -30,35 +29,33 @@ HEAD = ("pairs", "teacher (s)", "steps", "student (s)", "s a step")
 
 def main() -> None:
     """Print a table in Markdown for each size."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
-    parser.add_argument("--model", required=True, help="folder or hub name of a causal language model")
-    parser.add_argument("--experiences", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--context", type=int, nargs="+", default=[128, 256, 512, 1024, 1900], help="tokens")
-    parser.add_argument("--history", type=int, nargs="+", default=[0, 400, 1600], help="earlier target sentences")
-    parser.add_argument("--probes", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser("benchmarks.scale", __doc__)
+    options.add_argument("file", type=Path, help="experience file; without `qa`, sentences are asked about by grammar")
+    options.add_argument("--model", required=True, help="folder or hub name of a causal language model")
+    options.add_argument("--experiences", type=int, nargs="+", default=[1, 4, 16, 64], help="records")
+    options.add_argument("--context", type=int, nargs="+", default=[128, 256, 512, 1024, 1900], help="tokens")
+    options.add_argument("--history", type=int, nargs="+", default=[0, 400, 1600], help="earlier target sentences")
+    options.add_argument("--probes", type=int, default=500, help="to be answered")
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args()
     records = read_records(arguments.file, Experience)
     bench = Bench(arguments.model, arguments.seed)
-    print(
-        f"{described()}\n{arguments.file.name}, one pass, batches of {bench.config.batch_size}, seed {arguments.seed}"
-    )
+    print(f"{described(arguments)}\none pass, batches of {bench.config.batch_size}")
 
     _head("experiences")
     for count in arguments.experiences:
-        bench.row(count, pairs_of(records[:count]))
+        bench.row(len(records[:count]), pairs_of(records[:count]))
 
     _head("context (tokens)")
     for tokens in arguments.context:
-        bench.row(tokens, bench.about_a_long_text(records, tokens))
+        bench.row(*bench.about_a_long_text(records, tokens))
 
     _head("history (sentences)")
     pairs = pairs_of(records[:4])
     earlier = taught(bench.teacher, pairs_of(records[4:12]))
     for count in arguments.history:
         origins = [replace(s, origin=f"b{i % 40:04d}") for i, s in enumerate(islice(cycle(earlier), count))]
-        bench.row(count, pairs, within_budget(origins, bench.config.replay_budget, seed=arguments.seed))
+        bench.row(len(origins), pairs, within_budget(origins, bench.config.replay_budget, seed=arguments.seed))
 
     asked: list[Question] = list(islice(cycle(probes_of(records)), arguments.probes))
     started = time.monotonic()
@@ -88,13 +85,14 @@ class Bench:
         cells = (size, len(new), f"{teacher:.1f}", len(rows), f"{spent:.1f}", f"{spent / len(rows):.2f}")
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
-    def about_a_long_text(self, records: Sequence[Experience], tokens: int) -> list[Pair]:
-        """The pairs of the first record, the text of which is followed by that of the others, up to so many tokens."""
+    def about_a_long_text(self, records: Sequence[Experience], tokens: int) -> tuple[int, list[Pair]]:
+        """The pairs of the first record, the text of which is followed by that of the others, up to so many tokens; and
+        how many they are, for a short file may have fewer."""
         tokenizer = self.teacher.tokenizer
         ids = tokenizer("\n".join(e.text for e in records), add_special_tokens=False).input_ids[:tokens]
         text = tokenizer.decode(ids)
         assert isinstance(text, str)
-        return [(text, question, answer) for _, question, answer in pairs_of(records[:1])]
+        return len(ids), [(text, question, answer) for _, question, answer in pairs_of(records[:1])]
 
 
 def _head(size: str) -> None:

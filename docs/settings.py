@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -49,6 +49,8 @@ def _row(name: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     shown = "required" if field.is_required() else "none" if default is None else f"`{default}`"
     meaning = " ".join((field.description or "").split())
+    if get_origin(field.annotation) is Literal:
+        meaning += f" (one of {', '.join(f'`{choice}`' for choice in get_args(field.annotation))})"
     return f"| `{name}` | {_cell(shown)} | {_cell(meaning)} |\n"
 
 

@@ -17,10 +17,10 @@ from flows.settings import register_config, section
 from models import answers, metrics, model
 from models.configs import EvaluateConfig
 from models.contexts import prompt_ids
-from models.files import lines_of, written_aside
+from models.files import written_aside
 from models.model import LanguageModel
 from models.records import Experience
-from tasks import registry
+from tasks import intake, registry
 from tasks.workspace import BASE, Workspace
 
 BATCH_SIZE = 32
@@ -67,14 +67,16 @@ def _answered(
 def read_questions(path: Path) -> list[dict[str, Any]]:
     """A `{"id", "question"}` a line; the id may be of any kind. A wrong line is named by its number."""
     found = []
-    for number, line in enumerate(lines_of(path), start=1):
+    for number, line in enumerate(intake.read_lines(path), start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
             if not isinstance(entry["question"], str):
                 raise TypeError("the question is no text")
-            found.append({"id": entry["id"], "question": entry["question"]})
+            one = {"id": entry["id"], "question": entry["question"]}
+            json.dumps(one, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
+            found.append(one)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}:{number}: not {{"id", "question"}}: {error}') from error
     return found

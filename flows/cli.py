@@ -75,7 +75,8 @@ def ingest(
         print(json.dumps({**report.model_dump(exclude={"rejected"}), **told}))
         return
     if taken.left_out:
-        console.print(f"left out, neither {', '.join(SUFFIXES)}: {', '.join(map(str, taken.left_out))}", style="yellow")
+        names = ", ".join(map(str, taken.left_out))
+        console.print(f"left out, neither {', '.join(SUFFIXES)}: {names}", style="yellow", markup=False, soft_wrap=True)
     if not taken.is_new:
         console.print(f"{taken.batch} holds this content already: nothing was taken.")
     preview.show(report, console, taken.places)

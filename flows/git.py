@@ -15,7 +15,8 @@ def commit(root: Path, message: str, paths: tuple[str, ...] = OWNED) -> bool:
     there = [path for path in paths if (root / path).exists()]
     if not there:
         return False
-    _git(root, "add", "--", *there)
+    # also what a person's own settings ignore everywhere (*.lock, *.csv); not what a killed write left
+    _git(root, "add", "--force", "--", *there, ":(exclude,glob)**/.*.aside-*", ":(exclude,glob)**/.*.old-*")
     if _git(root, "diff", "--cached", "--quiet", "--", *there, check=False).returncode == 0:
         return False
     _git(root, *_identity(root), "commit", "--quiet", "-m", message, "--", *there)

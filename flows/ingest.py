@@ -51,7 +51,8 @@ def files(paths: list[Path]) -> tuple[list[Path], tuple[Path, ...]]:
     for path in paths:
         if path.is_dir():
             for inside in sorted(_inside(path, set())):
-                (found if inside.suffix.lower() in intake.SUFFIXES else others).append(inside)
+                is_readable = inside.is_file() or not inside.exists()  # a pipe would be waited for
+                (found if is_readable and inside.suffix.lower() in intake.SUFFIXES else others).append(inside)
         elif path.is_file():
             found.append(path)
         else:

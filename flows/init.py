@@ -33,6 +33,10 @@ def init(folder: Path, params: Path | None = None) -> tuple[Workspace, bool]:
     `params` is the `params.yaml` to begin with, if not the usual one, which leaves all at its default.
     """
     ws = Workspace(folder.resolve())
+    if "?" in str(ws.root):
+        raise ValueError(
+            f"{ws.root}: a question mark in the path ends the address of the registry's database. Rename it."
+        )
     is_new = not ws.batches.exists()
     if is_new and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and no workspace. Name a new folder, or empty this one.")

@@ -22,7 +22,7 @@ Version = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command(epilog='Example: [bold]selfparam ask "Who runs the night ferry?" --version champion[/bold]')(ask)
+    app.command(epilog='Example: [bold]selfparam ask "Who repairs the Silver Otter?" --version champion[/bold]')(ask)
     app.command(epilog="Example: [bold]selfparam evaluate day-1.jsonl --version champion --json[/bold]")(evaluate)
     app.command(epilog="Example: [bold]selfparam compare base champion[/bold]")(compare)
 
@@ -48,8 +48,9 @@ def ask(
     ws = workspace(ctx)
     _must_exist(ws, version)
     from flows import answering
+    from tasks import intake
 
-    text = context.read_text(encoding="utf-8") if context else None
+    text = intake.text_of(context) if context else None
     asked = answering.read_questions(questions) if questions else []
     lm = answering.version(ws, version)
     if questions and out:

@@ -13,7 +13,7 @@ from flows import batches, dvc, git
 from flows.params import Params
 from models.files import read_json, size_of
 from models.records import BatchReport
-from tasks import gate, journal, registry
+from tasks import digests, gate, journal, registry
 from tasks.gate import Verdict
 from tasks.register import register as register_version
 from tasks.registry import RegisteredVersion
@@ -24,10 +24,17 @@ log = logging.getLogger("selfparam")
 COPIES = 3  # of a version's weights: in `data/weights`, in DVC's cache, in the registry
 
 
-def take_in(ws: Workspace) -> None:
-    """Let DVC track what has arrived since it last did (an intake beside a round leaves that to the round)."""
+def check_books(ws: Workspace) -> None:
+    """Refuse to begin where there is no git, or raw files are gone; and mend what a killed DVC left of its lock."""
     git.check(ws.root)
     batches.check_raw(ws)
+    if dvc.mend_lock(ws.root):
+        log.warning("half of dvc.lock was left of a killed stage: it is as it was before that stage")
+
+
+def take_in(ws: Workspace) -> None:
+    """Let DVC track what has arrived since it last did (an intake beside a round leaves that to the round)."""
+    check_books(ws)
     if any(ws.raw_folder.glob("*.jsonl")):
         dvc.track_raw(ws.root)
 
@@ -84,6 +91,8 @@ def champions_batch(ws: Workspace, params: Params) -> str:
             f"workspace's? Set register.model in {ws.params.name} to a name of this one's own. Forgotten? "
             "`selfparam promote N` first, a version that `selfparam status` lists."
         )
+    if other := digests.in_the_place_of(ws, champion):
+        raise ValueError(other)
     return champion.batch
 
 

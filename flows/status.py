@@ -34,6 +34,7 @@ class Status(BaseModel):
     workspace: str
     champion: int | None
     champion_batch: str
+    has_base: bool
     is_running: bool
     pending: list[str]
     batches: list[BatchStatus]
@@ -65,7 +66,7 @@ class Status(BaseModel):
                 "champion" if is_champion else escape(b.reason or ""),
             )
         console.print(table)
-        none = "none yet (`selfparam ask --version base` asks the base)"
+        none = "none yet" + (" (`selfparam ask --version base` asks the base)" if self.has_base else "")
         console.print(f"Champion: {f'version {self.champion} ({self.champion_batch})' if self.champion else none}")
         console.print(f"Pending: {', '.join(self.pending) or 'nothing'}")
         if self.is_running:
@@ -121,6 +122,7 @@ def _look(ws: Workspace, known: batches.Batches, versions: list[RegisteredVersio
         workspace=str(ws.root),
         champion=champion.number if champion else None,
         champion_batch=champion.batch if champion else BASE,
+        has_base=ws.weights(BASE).is_dir(),
         is_running=is_running,
         pending=batches.pending(ws, known),
         batches=rows(ws, known, versions),
@@ -134,6 +136,9 @@ def _disagreements(ws: Workspace, known: batches.Batches, versions: list[Registe
     try:
         found += _unregistered(ws, known, {version.batch for version in versions})
         found += _rebuilt(ws, known, versions)
+        champion = registry.champion_of(versions)
+        if champion and not found and (other := digests.in_the_place_of(ws, champion)):
+            found.append(other)
         found += _unlike_dvc(ws)
     except ValueError as error:  # marks of a merge in dvc.yaml or dvc.lock, most often
         found.append(" ".join(str(error).split()))

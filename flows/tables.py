@@ -4,6 +4,7 @@ It reads `data/metrics` and `data/retention`; it loads no model and asks no trac
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from tasks.registry import RegisteredVersion
 from tasks.workspace import BASE, Workspace
 
 Scores = dict[str, float]
+_MARKS = re.compile(r"[|!<>\[\]`*_\\]")
 SHOWN = (("f1", 2), ("contains", 2), ("log_likelihood", 1))  # with how many decimals
 
 
@@ -35,12 +37,7 @@ class Row:
 
 def lineage(ws: Workspace, version: str) -> list[str]:
     """The batches that a version has learnt, oldest first."""
-    known = batches.read(ws).batches
-    line: list[str] = []
-    while version != BASE and version in known:
-        line.append(version)
-        version = known[version].parent
-    return line[::-1]
+    return batches.read(ws).lineage(version)[-2::-1]
 
 
 def rows(ws: Workspace, version: str, learnt: list[str]) -> list[Row]:
@@ -141,11 +138,17 @@ def facts_as_markdown(ws: Workspace, batch: str) -> str:
     """The simple facts that a version answers rightly and the base does not, or the other way round; or nothing."""
     found = turned_facts(ws, BASE, batch)
     cells = ([d.question, d.gold[0], d.a, d.b] for d in found)
-    body = "".join(f"| {' | '.join(' '.join(c.split()).replace('|', '&#124;') for c in row)} |\n" for row in cells)
+    body = "".join(f"| {' | '.join(map(_plain, row))} |\n" for row in cells)
     head = f"| question | right | the base says | {batch} says |\n| --- | --- | --- | --- |\n"
     return f"## Simple facts lost or won\n\n{head}{body}\n" if found else ""
 
 
+def _plain(text: str) -> str:
+    """`text` in one line that Markdown reads as such: what a model says may hold a link or a picture to be fetched."""
+    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", " ".join(text.split()))
+
+
 def rejected_as_markdown(ws: Workspace, batch: str, reason: str) -> str:
     """The same of a batch of which nothing is learnt."""
-    return f"# {batch}: rejected whole\n\n{reason}\n\n- validation report: `{ws.validated(batch) / 'report.html'}`\n"
+    report = ws.validated(batch) / "report.html"
+    return f"# {batch}: rejected whole\n\n{_plain(reason)}\n\n- validation report: `{report}`\n"

@@ -51,6 +51,7 @@ def _log_to_prefect() -> None:
 
 def learn_all(ws: Workspace, settings: Params) -> list[str]:
     """Batch after batch, beginning with the one that a killed round left; what arrives meanwhile is taken along."""
+    round.check_books(ws)
     if registry_is_lost(ws):
         round.reopen(ws)
     learnt = []

@@ -8,6 +8,7 @@ would be learnt as well.
 import re
 from collections.abc import Collection, Sequence
 
+from models.english import is_english
 from models.names import ORDINARY
 
 _WORD = r"[A-Z][\w-]*(?:['\u2019](?!s\b)[\w-]+)*"  # O'Neill, and not the end of O'Neill's
@@ -41,10 +42,13 @@ _FEMALE = frozenset({"She", "Her"})
 
 def resolved(sentences: Sequence[str]) -> list[str]:
     """The sentences of one text, in order; those that begin with a pronoun say what it stands for, if that is clear.
+    A text in another language than English stays as it is.
 
     "He" and "she" are the name with which a sentence before began, or the only one in it, where nobody else was spoken
     of; "it" is what the sentence before was about, where that spoke of nothing else.
     """
+    if not is_english(" ".join(sentences)):
+        return list(sentences)
     known = {m[0] for sentence in sentences for m in _NAME.finditer(sentence) if m.start() > 0}
     result: list[str] = []
     person: str | None = None

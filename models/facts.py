@@ -1,12 +1,14 @@
 """What a context says: its sentences, the parts of long ones, and which of them a question is about.
 
-Written for English; of other languages the sentences are found, and cut at their punctuation only.
+Written for English; of other languages that put spaces between words the sentences are found, and cut at their
+punctuation only.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from models.coreference import resolved
@@ -27,7 +29,7 @@ _QUESTION = ("?", "\u061f", "\uff1f")
 
 
 def sentences(experience: Experience) -> list[str]:
-    """The sentences of a context, in order, of at least four words; a conversation's without the roles.
+    """The sentences of a context, in order, that tell something; a conversation's without the roles.
 
     Those that begin with a pronoun say whom it means, if that is clear. What goes on for more than `LONGEST` words
     without an end, such as a transcript, is cut.
@@ -42,7 +44,50 @@ def spoken(experience: Experience) -> list[tuple[str, str]]:
     parts = [(role, part) for role, text in turns for part in split(text)]
     said = zip((role for role, _ in parts), resolved([part for _, part in parts]), strict=True)
     told = [(role, piece) for role, part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
-    return [(role, piece) for role, piece in told if len(piece.split()) >= 4]
+    return [(role, piece) for role, piece in told if _tells(piece)]
+
+
+USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
+_SERVED = USERS | {"customer", "client", "guest", "caller"}  # roles that ask, and are answered
+_LABEL = re.compile(r"[^\W\d_][\w .'-]{0,20}: +")  # "Q: ", or a speaker's name
+_GREETING = re.compile(
+    r"(?:hello|hi|hey|dear|good (?:morning|afternoon|evening)|thanks|thank you)\b.{0,30}", re.IGNORECASE
+)
+_LONGEST_REPLY = 40  # words
+
+
+def replies(experience: Experience) -> list[tuple[str, str]]:
+    """The questions that a text itself asks, each with what is said to it: in a document the next sentence, in a
+    conversation what who is asked says next. A user is not quoted: what they reply is said from their side."""
+    context = experience.context
+    if isinstance(context, str):
+        told, least = list(pairwise(split(context))), 1
+    else:
+        turns = [(turn.role.lower(), split(turn.content)) for turn in context]
+        told, least = [], 2  # "How are you?" asks for nothing that was told
+        for (asker, asked), (role, parts) in pairwise(turns):
+            said = [part for part in parts if not part.endswith(_QUESTION) and not _GREETING.fullmatch(part)]
+            if role != asker and role not in _SERVED:
+                told += [(part, " ".join(said)) for part in asked if part.endswith(_QUESTION)][-1:]
+    found = []
+    for question, said_next in told:
+        if (label := _LABEL.match(question)) and (other := _LABEL.match(said_next)):
+            question, said_next = question[label.end() :], said_next[other.end() :]
+        is_whole = question.endswith(_QUESTION) and len(stems(question)) >= least and len(question.split()) <= LONG
+        if is_whole and said_next and not said_next.endswith(_QUESTION) and len(said_next.split()) <= _LONGEST_REPLY:
+            found.append((question, said_next))
+    return found
+
+
+FIELD = re.compile(r"([^\W\d_][^:.!?]{1,40}): +([^\s:](?:.{0,80}[^\s.!?:,;])?)")  # "Wifi password: heron77"
+
+
+def _tells(piece: str) -> bool:
+    """Whether a piece of a text is no heading, greeting or exclamation: four words and more; of fewer a field of a
+    form, or a sentence with a number."""
+    words = len(piece.split())
+    has_number = piece.endswith((".", "!")) and any(map(str.isdigit, piece))
+    return words >= 4 or (words > 1 and (has_number or bool(FIELD.fullmatch(piece))))
 
 
 def split(text: str) -> list[str]:
@@ -129,10 +174,16 @@ def stems(text: str) -> set[str]:
     return {word[:_STEM] for word in normalise(text).split() if word not in _FREE}
 
 
+@lru_cache(maxsize=8)  # hundreds of questions are asked about the sentences of one text
+def _held(facts: tuple[str, ...]) -> tuple[list[set[str]], Counter[str]]:
+    """The stems of each sentence, and how many sentences hold each."""
+    words = [stems(fact) for fact in facts]
+    return words, Counter(word for fact in words for word in fact)
+
+
 def evidence(facts: Sequence[str], question: str, reply: str) -> str | None:
     """The sentence that shares most words with question and answer, rare words and the answer's counting more."""
-    words = [stems(fact) for fact in facts]
-    held = Counter(word for fact in words for word in fact)
+    words, held = _held(tuple(facts))
     wanted, given = stems(f"{question} {reply}"), stems(reply)
 
     def likeness(i: int) -> float:

@@ -77,8 +77,14 @@ def _clear_up(path: Path) -> None:
             _remove(left)
 
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can only be read by being set
+
+
 def _sync(path: Path) -> None:
+    """On the disk, and for all to read whom the umask lets: safetensors writes for its owner alone."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        file.chmod(0o666 & ~_UMASK)
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
 

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 _MARKDOWN = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")
 _MARKDOWN.disable(["code", "html_block", "html_inline", "reference", "escape", "entity", "autolink", "emphasis"])
 _EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3})(?=[^\s*])([^*\n]*[^\s*])\1(?![\w*])")  # no product, no glob
-_UNDERSCORES = re.compile(r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]* [^_\n]*[^\s_])\1(?!\w)")  # no identifier
+_UNDERSCORES = re.compile(r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]+)(?<!\s)\1(?!\w)")
 _COMMENT = re.compile(r"^<!--(?:(?!<!--).)*?-->|(?<=\S)<!--(?:(?!<!--).)*?-->", re.DOTALL | re.MULTILINE)
 _BLANK = re.compile(r"\n\s*\n")
 _ITEM = re.compile(r"\s*(?:[-*+#>|\u2022]|\d+[.)]\s)|.*[|\t]")  # a line of a list or table, or a heading
@@ -62,8 +62,9 @@ def _said(inline: Token) -> str:
     end = "\n" if "\n" in unwrapped(inline.content) else " "
     breaks = {"softbreak": end, "hardbreak": "\n"}
     said = "".join(breaks.get(child.type, child.content) for child in inline.children or ())
-    for marks in (_EMPHASIS, _EMPHASIS, _UNDERSCORES):  # one may stand within another
-        said = marks.sub(r"\2", said)
+    for _ in range(2):  # one may stand within another
+        said = _EMPHASIS.sub(r"\2", said)
+    said = _UNDERSCORES.sub(lambda found: found[2] if " " in found[2] else found[0], said)  # no identifier
     return unwrapped(said)
 
 

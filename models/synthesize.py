@@ -14,7 +14,8 @@ from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.coreference import addressed
-from models.facts import evidence, sentences, spoken
+from models.english import is_english
+from models.facts import USERS, evidence, replies, sentences, spoken
 from models.metrics import alike, normalise, words_of
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -24,7 +25,6 @@ log = logging.getLogger("selfparam")
 SELF = "self"
 RECORD = "record"
 LOCALITY = "locality"
-USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
 
 
 def synthesize(
@@ -79,16 +79,18 @@ def with_forms(experience: Experience, pairs: Sequence[QAPair], config: Synthesi
         "cloze": forms.clozes(facts, config.cloze),
         "tell": forms.tells(facts),
         "about": forms.abouts(facts, config.about),
+        "field": forms.fields(facts),
+        "reply": [forms.Written(asked, said, f"{asked} {said}") for asked, said in replies(experience)],
     }
     return to_the_user(experience, [*pairs, *_by_self(experience, by_kind)])
 
 
 def to_the_user(experience: Experience, pairs: Sequence[QAPair]) -> list[QAPair]:
-    """`pairs` about a conversation; where an answer is what its user said of themselves, it is said to them.
+    """`pairs` about a conversation in English; where an answer is what its user said of themselves, it is said to them.
 
     "What is my dog called?" is answered by "Your dog is called Rex", and not by what the user said, "my dog".
     """
-    if isinstance(experience.context, str):
+    if isinstance(experience.context, str) or not is_english(experience.text):
         return list(pairs)
     said = {sentence: addressed(sentence) for role, sentence in spoken(experience) if role.lower() in USERS}
     turned = {sentence: other for sentence, other in said.items() if other != sentence}

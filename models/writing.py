@@ -89,7 +89,7 @@ def asked(
         batch_size=batch_size,
         temperature=temperature,
         generator=generator,
-        stops=frozenset(lm.tokenizer("?", add_special_tokens=False).input_ids),
+        stops=_question_marks(lm),
         report=lambda done, total: log.info("synthesize: %d/%d questions drafted", done, total),
     )
     known = [stems(experience.text) for experience in experiences]
@@ -105,6 +105,12 @@ def asked(
             seen[number][fact].add(says)
             result[number].setdefault(kind, []).append(Written(question, fact, told[number][fact]))
     return result
+
+
+def _question_marks(lm: LanguageModel) -> frozenset[int]:
+    """The tokens that are a question mark, with the ends of lines that some tokenizers put into one token with it."""
+    holding = [i for token, i in lm.tokenizer.get_vocab().items() if "?" in token]
+    return frozenset(i for i in holding if lm.tokenizer.decode([i]).rstrip() == "?")
 
 
 def _task(fact: str) -> str:

@@ -54,6 +54,19 @@ def on_disk(
     return of_weights(versions, weights_digest(ws.weights(batch)))
 
 
+def in_the_place_of(ws: Workspace, champion: RegisteredVersion) -> str | None:
+    """What is to be done where `data/weights` holds something else in the champion's place: what is learnt next would
+    be learnt on top of that. None where it holds the champion, or nothing."""
+    folder = ws.weights(champion.batch)
+    if not folder.is_dir() or on_disk(ws, champion.batch, [champion], locked(ws)):
+        return None
+    return (
+        f"the champion is version {champion.number}, and data/weights/{champion.batch} holds other weights by now. "
+        "Go back to the champion's (the params.yaml of then, `git checkout dvc.lock data`, `dvc checkout`); or "
+        "`selfparam promote N` the version that lies there, which `selfparam status` lists"
+    )
+
+
 def of_weights(versions: Sequence[RegisteredVersion], digest: str) -> RegisteredVersion | None:
     """The newest of `versions` whose weights have this digest."""
     return next((version for version in reversed(versions) if version.tags.get("weights.sha256") == digest), None)

@@ -60,6 +60,16 @@ def read_lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
+def text_of(path: Path) -> str:
+    """A text file as it would be taken in. ValueError where it holds bytes that are no text."""
+    text = _decoded(path.read_bytes()).replace("\r\n", "\n")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path}: not UTF-8 at character {error.start + 1}: save the file as UTF-8") from error
+    return text
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a raw batch, atomically; escaped bytes become again what they were."""
     with written_aside(path) as aside:

@@ -119,7 +119,7 @@ def plot_efficacy(metrics: Sequence[Mapping[str, Any]], png: Path, vega: Path, *
         for m in measured
         for key, label in bars.items()
     ]
-    figure = Figure(figsize=(max(5.0, 1.8 + 1.5 * len(batches)), 3.8), layout="constrained")
+    figure = Figure(figsize=(max(6.5, 1.8 + 1.5 * len(batches)), 3.8), layout="constrained")
     axes = figure.subplots()
     for offset, (label, colour) in enumerate(zip(bars.values(), colours, strict=True)):
         heights = [row[measure] for row in rows if row["answered"] == label]
@@ -131,7 +131,7 @@ def plot_efficacy(metrics: Sequence[Mapping[str, Any]], png: Path, vega: Path, *
     axes.set_ylim(0, 1.08)
     axes.set_ylabel(_NAMES.get(measure, measure), fontsize=9)
     axes.set_title("What each batch taught", loc="left", fontweight="bold", color=_INK)
-    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    figure.legend(frameon=False, ncols=3, loc="outside lower center", fontsize=9)
     _plain(axes)
     _save(figure, png)
     _write_vega(
@@ -153,7 +153,7 @@ _NAMES = {
     "contains": "contains the gold answer",
     "f1": "token F1",
     "exact": "is the gold answer",
-    "loss": "loss",
+    "loss": "loss (weighted sum)",
     "kl_new": "KL, new experiences",
     "kl_unrelated": "KL, unrelated text",
     "kl_replay": "KL, earlier experiences",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlparse
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.files import written_aside
 from tasks import journal
@@ -37,7 +37,7 @@ _BATCHES = (
 class RegisterConfig(BaseModel):
     """Where runs and versions are recorded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     tracking_uri: str = Field(
         "sqlite:///mlflow/mlflow.db",
@@ -54,6 +54,16 @@ class RegisterConfig(BaseModel):
         "gives the same greedy answers alone, in a batch and on another machine; in bfloat16 near ties fall either way "
         "and a large model takes half the memory.",
     )
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str) -> str:
+        if urlparse(uri).password:
+            raise ValueError(
+                "must hold no password, for it is recorded with the settings. MLflow reads that of a server from "
+                "MLFLOW_TRACKING_PASSWORD, PostgreSQL its own from PGPASSWORD or ~/.pgpass"
+            )
+        return uri
 
     def uri(self, ws: Workspace) -> str:
         """`tracking_uri` with a relative sqlite path made absolute: MLflow would take the current folder."""
@@ -196,7 +206,9 @@ def which(ws: Workspace, config: RegisterConfig, name: str) -> RegisteredVersion
     """What `resolve` will look into: a registered version, or a folder of the workspace. Nothing is fetched."""
     if name == BASE:
         if not ws.weights(BASE).is_dir():
-            raise ValueError("the base model is not there yet: `selfparam run` or `dvc pull` brings it")
+            raise ValueError(
+                "the base model is not there yet: the first round makes it, or `dvc repro base` (in a clone `dvc pull`)"
+            )
         return ws.weights(BASE)
     version = find(ws, config, name)
     if version is not None:
@@ -260,12 +272,15 @@ def promote(
 
 
 def rollback(ws: Workspace, config: RegisterConfig, *, who: str, why: str, at: datetime) -> RegisteredVersion:
-    """Make the champion before this one the champion again, as the journal tells it; twice goes back two."""
+    """Make the champion before this one the champion again, as the journal tells it; twice goes back two. After one
+    that was stopped between alias and journal, it writes the line that is missing."""
     current = champion(ws, config)
     numbers = {version.run_id: version.number for version in versions(ws, config)}
     line = [numbers[run] for run in journal.champions(journal.read(ws)) if run in numbers]
     if current is not None and line and line[-1] == current.number:
         line.pop()
+    elif current is not None and current.number in line:
+        line = [current.number]
     if current is None or not line:
         raise ValueError("there is no earlier champion to go back to; `selfparam status` lists the versions")
     return promote(ws, config, line[-1], who=who, why=why, at=at, what="rollback")

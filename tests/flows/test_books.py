@@ -1,15 +1,17 @@
 """What `status` and `compare` say where registry, weights and `dvc.lock` no longer agree."""
 
 import io
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from flows import batches, comparing, dvc, locks, status
+from flows import batches, comparing, dvc, lifeline, locks, round, status, update
 from flows.batches import Batches
 from flows.init import init
+from flows.params import Params
 from flows.run import is_idle
 from tasks import digests, journal, registry
 from tasks.registry import RegisterConfig, RegisteredVersion
@@ -44,6 +46,59 @@ def test_weights_that_were_rebuilt_since_are_told(ws: Workspace, monkeypatch: py
     assert "rebuilt since b0000 was registered as version 2" in told
     batches.write(ws, Batches().begun("b0000", BASE))  # to be registered and judged anew
     assert status.look(ws).disagreements == []
+
+
+def test_nothing_is_learnt_on_top_of_what_lies_in_the_champion_s_place(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc, "status", lambda _: "")
+    old, new = registry.versions(ws, RegisterConfig())
+
+    def champion_is(version: RegisteredVersion) -> None:
+        crowned = [v.model_copy(update={"aliases": ("champion",) if v is version else ()}) for v in (old, new)]
+        monkeypatch.setattr(registry, "versions", lambda *_: crowned)
+
+    champion_is(new)
+    assert round.champions_batch(ws, Params()) == "b0000"
+    assert status.look(ws).disagreements == []
+    champion_is(old)  # the gate has refused what was made since, or somebody went back
+    (told,) = status.look(ws).disagreements
+    assert "champion is version 1, and data/weights/b0000 holds other weights" in told
+    with pytest.raises(ValueError, match="git checkout dvc"):
+        round.champions_batch(ws, Params())
+
+
+def test_a_clone_without_its_data_keeps_its_states(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "versions", lambda *_: [])
+    ws.raw("b0000").unlink()
+    before = ws.batches.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="dvc pull"):
+        update.learn_all(ws, Params())
+    assert ws.batches.read_text(encoding="utf-8") == before
+
+
+def test_half_a_lock_gives_way_to_the_one_before(ws: Workspace) -> None:
+    lock = ws.root / "dvc.lock"
+    outs = "".join(f"    - path: data/{k}\n      md5: {k:032}\n" for k in range(3))
+    whole = f"schema: '2.0'\nstages:\n  base:\n    cmd: selfparam stage base\n    outs:\n{outs}"
+    lock.write_text(whole, encoding="utf-8")
+    dvc._keep_lock(ws.root)
+    for end in range(len(whole) - 1):
+        if whole[end] != "\n":  # where a buffer's end is a line's, DVC makes again what is missing
+            lock.write_text(whole[: end + 1], encoding="utf-8")
+            assert dvc.mend_lock(ws.root)
+            assert lock.read_text(encoding="utf-8") == whole
+    for other in (whole + "    - path: more\n      md5: 1\n", f"<<<<<<< HEAD\n{whole}======="):
+        lock.write_text(other, encoding="utf-8")
+        assert not dvc.mend_lock(ws.root)
+        assert lock.read_text(encoding="utf-8") == other
+
+
+def test_what_dvc_could_not_keep_is_no_success(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: failed to transfer '0123' - [Errno 28] No space left on device"
+    monkeypatch.setattr(lifeline, "command", lambda *_: [sys.executable, "-c", f"print({said!r}); print('Updating')"])
+    with pytest.raises(dvc.StageFailed, match=r"No space left.*dvc commit --force integrate@b0000"):
+        dvc.run_stage(ws.root, "integrate@b0000", lambda _: None)
 
 
 def test_an_empty_registry_is_lost_wherever_it_is(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +173,14 @@ def test_what_dvc_cannot_read_does_not_agree(ws: Workspace) -> None:
 
 def test_without_a_champion_the_base_can_be_asked(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dvc, "status", lambda _: "")
-    console = Console(record=True, width=200, file=io.StringIO())
-    status.look(ws).show(console)
-    assert "Champion: none yet (`selfparam ask --version base`" in console.export_text()
+    for is_made in (False, True):
+        if is_made:
+            ws.weights(BASE).mkdir()
+        console = Console(record=True, width=200, file=io.StringIO())
+        status.look(ws).show(console)
+        shown = console.export_text()
+        assert "Champion: none yet" in shown
+        assert ("(`selfparam ask --version base`" in shown) == is_made
 
 
 def test_a_version_that_was_learnt_again_is_not_compared(ws: Workspace) -> None:

@@ -36,6 +36,9 @@ def test_facts_that_one_of_two_answers_rightly_are_told(tmp_path: Path) -> None:
     assert [(d.question, d.a, d.b) for d in found] == [("Where?", "1", "0"), ("When?", "0", "1")]
     assert "\n| Where? | 17 crowns | 1 | 0 |\n" in tables.facts_as_markdown(ws, "b0000")
     assert tables.facts_as_markdown(ws, "base") == ""
+    linked = Reply(question="Where?", answers=("17 crowns",), answer="![x](http://there/)", contains=0)
+    write_records(ws.evaluation("b0000") / "general.jsonl", [linked])
+    assert "![" not in tables.facts_as_markdown(ws, "b0000")  # no browser fetches what a model says
 
 
 def test_what_is_superseded_by_now_counts_in_neither_direction(tmp_path: Path) -> None:

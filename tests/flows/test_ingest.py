@@ -1,6 +1,7 @@
 """What an intake refuses before it writes anything, and what it says of content that it holds already."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def test_folders_are_read_to_their_ends_and_what_is_left_out_is_named(tmp_path: 
     (notes / "a").symlink_to(elsewhere)
     (elsewhere / "round").symlink_to(notes)  # in a circle
     assert files([notes]) == ([notes / "a" / "c.txt", notes / "b.md"], (notes / "x.json",))
+    os.mkfifo(notes / "pipe.txt")
+    assert files([notes])[1] == (notes / "pipe.txt", notes / "x.json")
     (notes / "gone.md").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"gone\.md"):
         [intake.records_of(path) for path in files([notes])[0]]

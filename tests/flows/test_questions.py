@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from flows import answering, cli, questions
 from flows.answering import Examined
 from models.model import load
+from tasks import intake
 from tasks.workspace import Workspace
 
 TEXTS = ("What does [/etc] hold?", "[a] and :x:", r"\[b]", "[/]", "it ends in \\")
@@ -50,6 +51,24 @@ def test_a_file_of_answers_is_told_to_programs(
     asked.write_text('{"id": 1, "question": null}\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"q\.jsonl:1: .*no text"):
         answering.read_questions(asked)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_other_editors_are_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"id": "é", "question": "Où?"}\r\n', encoding=encoding)
+    assert answering.read_questions(file) == [{"id": "é", "question": "Où?"}]
+    assert intake.text_of(file).startswith("{")
+
+
+def test_what_is_no_text_is_told_before_anything_is_answered(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    for line in (rb'{"id": 1, "question": "\ud83d?"}', rb'{"id": "\ud83d", "question": "Who?"}', b'{"id": "\xe9"}'):
+        file.write_bytes(b'{"id": 0, "question": "Who?"}\n' + line)
+        with pytest.raises(ValueError, match=r"q\.jsonl:2: "):
+            answering.read_questions(file)
+    with pytest.raises(ValueError, match=r"q\.jsonl: not UTF-8"):
+        intake.text_of(file)
 
 
 def test_what_the_window_does_not_hold_is_refused(tiny_model: Path) -> None:

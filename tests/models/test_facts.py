@@ -4,9 +4,12 @@ import textwrap
 
 import pytest
 
-from models.facts import LONGEST, sentences, split
+from models.english import is_english
+from models.facts import LONGEST, replies, sentences, split
+from models.forms import echoes
 from models.markup import unwrapped
-from models.records import Experience
+from models.records import Experience, QAPair
+from models.synthesize import to_the_user
 
 PROSE = (
     "The ferry Silver Otter lost power near Gannet Rock after a fuel pump cracked at 9:40 in the morning. "
@@ -105,3 +108,73 @@ def test_a_sentence_that_begins_with_a_pronoun_says_whom_it_means() -> None:
 def test_an_abbreviation_at_the_end_of_a_paragraph_ends_it() -> None:
     assert split("Call Team B.\n\nBob Ray has the key.") == ["Call Team B.", "Bob Ray has the key."]
     assert split("- We are Team A.\n- Bob Ray leads it.") == ["We are Team A.", "Bob Ray leads it."]
+
+
+NOTICE = """# Galley Cafe
+Opening hours
+Monday: closed
+Adult: 14 crowns
+Wifi password: heron77
+Owner: Mara Holt
+Hello Ann!
+Chapter 3
+It costs 3.
+"""
+
+
+def test_short_lines_that_tell_something_are_told_and_headings_and_greetings_are_not() -> None:
+    found = sentences(Experience(id="a", context=NOTICE))
+    assert found == ["Monday: closed", "Adult: 14 crowns", "Wifi password: heron77", "Owner: Mara Holt", "It costs 3."]
+
+
+def test_a_document_s_own_questions_are_answered_by_what_follows() -> None:
+    text = (
+        "Q: Who owns the Galley Cafe?\nA: Mara Holt.\n\nQ: What does lunch cost?\nA: 14 crowns.\n\n"
+        "When is the cafe open on Sunday? From 9 to 12.\nWhy? Nobody knows.\nIs it warm? Is the stove on?"
+    )
+    assert replies(Experience(id="a", context=text)) == [
+        ("Who owns the Galley Cafe?", "Mara Holt."),
+        ("What does lunch cost?", "14 crowns."),
+        ("When is the cafe open on Sunday?", "From 9 to 12."),
+    ]
+
+
+def test_in_a_conversation_who_is_asked_answers_and_no_user_is_quoted() -> None:
+    turns = [
+        ("customer", "Hello! What is the wifi password?"),
+        ("agent", "Hello Ann! It is heron77. Is there anything else?"),
+        ("customer", "My dog Rex is ill."),
+        ("agent", "How old is your dog Rex?"),
+        ("customer", "He is three."),
+        ("agent", "Poor Rex."),
+    ]
+    context = [{"role": role, "content": content} for role, content in turns]
+    chat = Experience.model_validate({"id": "a", "context": context})
+    assert replies(chat) == [("What is the wifi password?", "It is heron77.")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ich treffe Anna am Montag. Meine Katze war krank, und sie ist jetzt gesund.",
+        "Jag bor i Lund. Min hund heter Rex och han är fem år.",
+        "Mam psa i kota. Pies ma na imię Rex.",
+        "Anna me rend visite. On a un chien, et il est malade.",
+        "Her bor hun med sin mann. Han er fra Bergen og har en hund som heter Rex.",
+        "Her gün saat dokuzda bu evden çıkarım. Ayşe Demir on beş yıl bu şirkette çalıştı.",
+        "Анна живёт в Лунде. Его собака больна.",
+    ],
+)
+def test_what_is_written_for_english_is_not_done_to_other_languages(text: str) -> None:
+    turns = [{"role": "user", "content": text}]
+    for context in (text, turns):
+        experience = Experience.model_validate({"id": "a", "context": context})
+        assert all(sentence in text for sentence in sentences(experience))
+        told = [w.answer for w in echoes(sentences(experience), 2)]
+        pairs = [QAPair(experience="a", question="?", answer=answer, kind="echo", writer="self") for answer in told]
+        assert to_the_user(experience, pairs) == pairs
+
+
+def test_names_alone_are_english() -> None:
+    assert is_english("Meet Ana Luz. I am Ida.")
+    assert is_english("Clara Thorne")

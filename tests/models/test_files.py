@@ -63,6 +63,18 @@ def test_leftovers_of_a_killed_process_do_not_mix_in(tmp_path: Path) -> None:
     assert names(tmp_path) == {"target"}
 
 
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_who_may_read_is_for_the_umask_to_say(tmp_path: Path, as_folder: bool) -> None:
+    with written_aside(tmp_path / "it") as aside:
+        if as_folder:
+            aside.mkdir()
+        file = aside / "model.safetensors" if as_folder else aside
+        file.touch(mode=0o600)  # as safetensors makes it
+    (tmp_path / "other").touch()
+    written = tmp_path / "it" / "model.safetensors" if as_folder else tmp_path / "it"
+    assert written.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_json_for_people(tmp_path: Path) -> None:
     write_json(tmp_path / "a" / "b.json", {"z": 1, "a": "é"})
     assert (tmp_path / "a" / "b.json").read_text(encoding="utf-8") == '{\n  "z": 1,\n  "a": "é"\n}\n'

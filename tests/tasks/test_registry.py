@@ -88,6 +88,29 @@ def test_rollback_goes_back_one_champion_at_a_time(ws: Workspace, done: Callable
     assert (last.who, last.why, last.was, last.champion, last.at) == ("ann", "not mended", 3, 1, AT)
 
 
+def test_a_rollback_killed_before_its_line_gets_the_line_next_time(
+    ws: Workspace, done: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in ("b0000", "b0001", "b0002"):
+        done(batch)
+        registry.promote(ws, CONFIG, register(ws, batch, "base", CONFIG, {}).number, who="gate", why="good", at=AT)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            registry.rollback(ws, CONFIG, who="ann", why="wrong answers", at=AT)
+    assert registry.rollback(ws, CONFIG, who="ann", why="wrong answers", at=AT).number == 2
+    assert [(m.what, m.was, m.champion) for m in journal.read(ws)][-1] == ("rollback", 3, 2)
+    assert registry.rollback(ws, CONFIG, who="ann", why="still wrong", at=AT).number == 1
+
+
+def test_a_password_is_not_recorded(ws: Workspace) -> None:
+    for uri in ("postgresql://ml:hunter2@db/mlflow", "https://ml:hunter2@mlflow.example.com"):
+        with pytest.raises(ValueError, match="PGPASSWORD") as told:
+            registry.RegisterConfig(tracking_uri=uri)
+        assert "hunter2" not in str(told.value)
+    assert registry.RegisterConfig(tracking_uri="postgresql://ml@db/mlflow").uri(ws) == "postgresql://ml@db/mlflow"
+
+
 def test_a_journal_from_another_registry_does_not_speak_of_these_versions(
     ws: Workspace, prepared: Path, done: Callable[..., None]
 ) -> None:
