@@ -4,8 +4,9 @@
 
 FT(C) is cross-entropy on the contexts, FT(S) cross-entropy on the answers of the pairs; neither sees other text. The
 published objective is KL(teacher || student) on pairs and unrelated text. The default adds the evidence beside the
-question, a share of the written token, measured curvature and the way back to the base; the last two rows add near
-misses, and sentences of the student's own. All train what the settings say (LoRA, merged, or all weights).
+question, a share of the written token, measured curvature and the way back to the base; the last three rows train all
+weights, or add near misses, or sentences of the student's own. The others train what the settings say (LoRA, merged, by
+default): which of the two wins is a matter of the model's size, so ask it of yours.
 """
 
 import math
@@ -99,6 +100,12 @@ def as_by_default(lesson: Lesson) -> Trained:
     return Trained(groups, lesson.config)
 
 
+def all_weights(lesson: Lesson) -> Trained:
+    """The default, on all weights in place of LoRA, at the rate of its own."""
+    groups, config, _ = as_by_default(lesson)
+    return Trained(groups, config.model_copy(update={"method": "full", "learning_rate": None}))
+
+
 def with_near_misses(lesson: Lesson) -> Trained:
     """The default, and three near misses a step, on which the student is to stay what the base is."""
     groups, config, _ = as_by_default(lesson)
@@ -118,6 +125,7 @@ METHODS: dict[str, Callable[[Lesson], Trained]] = {
     "FT(S): cross-entropy on answers": fine_tuned_on_sentences,
     "SELF-PARAM as published": as_published,
     "default": as_by_default,
+    "default, all weights": all_weights,
     "default, near misses": with_near_misses,
     "default, half on-policy": half_on_policy,
 }

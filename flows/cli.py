@@ -27,6 +27,7 @@ INTERRUPTED = 130  # what typer makes of Ctrl-C
 app = typer.Typer(
     name="selfparam",
     help="A stream of experiences goes in, a model that has learnt them comes out.",
+    epilog="Example: [bold]selfparam init my-model && cd my-model && selfparam ingest notes/ && selfparam run[/bold]",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -1,6 +1,7 @@
 """A new workspace: the files that every workspace shares, copied from one place, and a git repository around them."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from flows import batches, git
@@ -38,7 +39,7 @@ def init(folder: Path, params: Path | None = None) -> tuple[Workspace, bool]:
             f"{ws.root}: a question mark in the path ends the address of the registry's database. Rename it."
         )
     is_new = not ws.batches.exists()
-    if is_new and folder.exists() and any(folder.iterdir()):
+    if is_new and folder.exists() and any(_foreign(ws.root)):
         raise ValueError(f"{folder} is not empty and no workspace. Name a new folder, or empty this one.")
     sources = {name: template(name) for name in SHARED} | ({"params.yaml": params} if params else {})
     for name, source in sources.items():
@@ -52,6 +53,12 @@ def init(folder: Path, params: Path | None = None) -> tuple[Workspace, bool]:
     if git.head(ws.root) is None:  # a new one, or one whose first commit failed
         git.commit(ws.root, "A new workspace", (*SHARED, ".gitignore", ws.batches.name))
     return ws, is_new
+
+
+def _foreign(root: Path) -> Iterator[Path]:
+    """Files that are none of what a killed `init` leaves."""
+    own = {root / name for name in (*SHARED, ".gitignore")}
+    return (file for file in root.rglob("*") if file.is_file() and file not in own)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows import batches, dvc, git
 from flows.params import Params
+from flows.params import read as read_params
 from models.files import read_json, size_of
 from models.records import BatchReport
 from tasks import digests, gate, journal, registry
@@ -114,6 +115,16 @@ def check_base(ws: Workspace, params: Params) -> None:
         "Put it back; or let `dvc repro` learn all batches again on the new base; or begin with it in a workspace of "
         "its own (`selfparam init`)."
     )
+
+
+def check_settings(ws: Workspace, params: Params) -> None:
+    """Refuse to register what other settings may have made than those that the round began with: each stage reads its
+    own when it starts."""
+    if read_params(ws).recorded() != params.recorded():
+        raise ValueError(
+            f"{ws.params} was changed while the round ran. Start again: the stages that it concerns run again, so that "
+            "what is registered says how it was made."
+        )
 
 
 def check_room(ws: Workspace, batch: str) -> None:

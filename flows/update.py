@@ -79,6 +79,7 @@ def learn(ws: Workspace, batch: str, settings: Params) -> None:
         return
     STAGES["integrate"](ws, batch)
     STAGES["evaluate"](ws, batch)
+    round.check_settings(ws, settings)
     version = register(ws, batch, settings)
     verdict = gate(ws, version, settings)
     said = "accepted" if verdict.accepted else "refused"

@@ -14,7 +14,7 @@ from itertools import pairwise
 from models.coreference import resolved
 from models.markup import plain
 from models.metrics import normalise
-from models.names import ORDINARY
+from models.names import MONTH, ORDINARY
 from models.records import Experience
 
 _SENTENCE_END = re.compile(r"(?<=[.!?\u0964\u061f\u06d4])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")
@@ -24,6 +24,7 @@ _ABBREVIATION = re.compile(
     r"|vs|cf|ca|al)|(?:[A-Z]\.)*[A-HJ-UWYZ])|(?P<number>Nos?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
     r"|(?P<end>Inc|Ltd|Co|Corp|Jr|Sr|[ap]\.m|etc|approx))\.$"
 )
+_DAY = re.compile(r"(?:^|[\s(])\d{1,2}\.$")  # "am 3. Mai", "den 3. mai"
 _LONGEST_ABBREVIATION = 20  # characters
 _QUESTION = ("?", "\u061f", "\uff1f")
 
@@ -107,10 +108,12 @@ def split(text: str) -> list[str]:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether two parts are one sentence: the full stop between them is that of an abbreviation."""
+    """Whether two parts are one sentence: the full stop between them is that of an abbreviation, or of a day."""
     short = _ABBREVIATION.search(before[-_LONGEST_ABBREVIATION:])
-    if short is None or not after:
+    if not after:
         return False
+    if short is None:
+        return bool(_DAY.search(before)) and (after[0].islower() or bool(MONTH.match(after)))
     if short["number"]:
         return after[0].isdigit()
     if short["end"]:

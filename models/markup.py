@@ -10,6 +10,8 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from models.names import MONTH
+
 # No HTML, no lines that are code for their indentation, no "[1]: ..." that vanishes, no backslashes and no "&amp;": in
 # plain text they are none. Emphasis is taken away below, where it can be nothing else.
 _MARKDOWN = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")
@@ -26,7 +28,7 @@ _BREAK = re.compile(r"\s*<br ?/?>\s*")
 _NOTHING = re.compile(r"[-\u2013\u2014\s]*")  # in a cell
 _NUMBERS = re.compile(r"(?:no|nr|id|number)?\W*", re.IGNORECASE)  # the header of a column that only counts
 _LONGEST = 6  # words of a cell that is what its column is called; more are a text about it
-_YEAR = 4  # digits; "1984. A novel" begins no list
+_YEAR = 4  # digits; "1984. A novel" begins no list, and "12. Mai" neither
 
 
 def plain(text: str) -> str:
@@ -36,17 +38,18 @@ def plain(text: str) -> str:
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
-    mark = ""
+    number = ""
     header: list[str] | None = None
     row: list[str] = []
     for at, token in enumerate(tokens):
         if token.type == "list_item_open":
-            mark = f"{token.info}{token.markup} " if len(token.info) >= _YEAR else ""
+            number = f"{token.info}{token.markup} " if token.info else ""
         elif token.type == "inline" and tokens[at - 1].type in ("th_open", "td_open"):
             row.append(_BREAK.sub(", ", _said(token)))
         elif token.type == "inline":
-            yield mark + _said(token)
-            mark = ""
+            said = _said(token)
+            yield f"{number}{said}" if len(number.rstrip(".) ")) >= _YEAR or MONTH.match(said) else said
+            number = ""
         elif token.type == "fence" and not token.info.strip():  # may be no code, and a line of ~ may be no fence
             yield unwrapped(token.content.strip())
         elif token.type == "tr_close":

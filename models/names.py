@@ -19,6 +19,12 @@ _DATES = frozenset(
     September October November December""".split()  # noqa: SIM905
 )
 ORDINARY = OPENERS | _DATES
+# Before which a number with a full stop is a day: "12. Mai", "3. mars", "1. March".
+MONTH = re.compile(
+    r"(?:january|february|march|may|june|july|october|december|januar|j\u00e4nner|februar|m\u00e4rz|marts|mars|april|mai|maj"
+    r"|juni|juli|august|september|oktober|november|dezember|desember)\b",
+    re.IGNORECASE,
+)
 
 
 def unopened(name: str) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.__main__ import prepared
 from benchmarks.methods import METHODS, Lesson, table
-from models.configs import IntegrateConfig
+from models.configs import PEAK_RATES, IntegrateConfig
 from models.model import load
 from models.records import Experience, QAPair
 from models.synthesize import LOCALITY
@@ -39,7 +39,7 @@ def lesson(tiny_model: Path) -> Lesson:
 
 def test_what_each_method_trains_on(lesson: Lesson) -> None:
     found = {name.split(":")[0]: method(lesson) for name, method in METHODS.items()}
-    contexts, sentences, published, default, near, own = found.values()
+    contexts, sentences, published, default, full, near, own = found.values()
     tokenizer = lesson.base.tokenizer
     assert tokenizer.decode(contexts.groups["new"][0].answer) == EXPERIENCE.text
     assert [set(f.groups) for f in (contexts, sentences)] == [{"new"}] * 2
@@ -49,6 +49,7 @@ def test_what_each_method_trains_on(lesson: Lesson) -> None:
     assert set(published.groups) == {"new", "unrelated"}
     assert {s.written for s in default.groups["new"]} == {lesson.config.written_share_given}
     assert [s.question for s in near.groups["locality"]] == ["Whose is that?"]
+    assert (default.config.method, full.config.method, full.config.peak_rate) == ("lora", "full", PEAK_RATES["full"])
     assert near.config.locality_batch == 3
     assert own.rollouts
     assert own.rollouts.share == own.config.on_policy == 0.5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import batches, comparing, dvc, lifeline, locks, round, status, update
+from flows import batches, comparing, dvc, lifeline, locks, params, round, status, update
 from flows.batches import Batches
 from flows.init import init
 from flows.params import Params
@@ -75,6 +75,14 @@ def test_a_clone_without_its_data_keeps_its_states(ws: Workspace, monkeypatch: p
     with pytest.raises(ValueError, match="dvc pull"):
         update.learn_all(ws, Params())
     assert ws.batches.read_text(encoding="utf-8") == before
+
+
+def test_settings_that_were_changed_during_a_round_are_not_passed_over(ws: Workspace) -> None:
+    began = params.read(ws)
+    round.check_settings(ws, began)
+    ws.params.write_text(ws.params.read_text(encoding="utf-8").replace("seed: 0", "seed: 1"), encoding="utf-8")
+    with pytest.raises(ValueError, match="changed while the round ran"):
+        round.check_settings(ws, began)
 
 
 def test_half_a_lock_gives_way_to_the_one_before(ws: Workspace) -> None:

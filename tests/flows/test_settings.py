@@ -1,5 +1,6 @@
 """params.yaml as people leave it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def test_a_seed_that_is_no_number_is_named(tmp_path: Path) -> None:
     ws.params.write_text("seed:\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"params\.yaml: seed: .*integer"):
         stages.perform(ws, "base", BASE, BASE)
+
+
+def test_an_init_that_was_killed_is_completed_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    ws, _ = init(tmp_path / "ws")
+    ws.batches.unlink()  # what is written last
+    shutil.rmtree(ws.root / ".git")
+    assert init(ws.root)[1]
+    (tmp_path / "other" / "data").mkdir(parents=True)
+    (tmp_path / "other" / "data" / "mine.csv").touch()
+    with pytest.raises(ValueError, match="not empty"):
+        init(tmp_path / "other")
+    with pytest.raises(ValueError, match="question mark"):
+        init(tmp_path / "what?")
 
 
 def test_embeddings_without_the_method_that_trains_them_are_no_silence() -> None:

@@ -81,6 +81,7 @@ def test_other_scripts_end_their_sentences_too() -> None:
         ("This is Vitamin C. The dose is small. Richard V. Lionheart came.", 4),  # a full stop, and a king
         ("She lives on Main St. The shop there is closed.", 2),
         ("Acme Inc. was founded at 4 p.m. on Monday. It is big.", 2),
+        ("Das Fest findet am 3. Mai 2024 statt. Er kam am 3. und blieb. We saw 3. Then we left.", 4),
         ("He said no. Nobody came. No. Never. See No. 5 of the list.", 5),
     ],
 )

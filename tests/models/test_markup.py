@@ -60,6 +60,7 @@ def test_marks_are_left_out_and_tables_are_read_aloud() -> None:
         "    A line that is indented stays a line.",
         "[10:40]: she came late",
         "1984. A novel by Orwell.",
+        "12. Mai 2024: Das Fest findet statt.",
         "#hashtags are no headings",
         "Rooms of 4*5 m and 3*6 m; a*b*c, f(*args, **kwargs), __init__, \\\\server\\share and C:\\_temp &amp; _x_.",
         "a > b",
