@@ -51,8 +51,8 @@ def main() -> None:
         bench.row(*bench.about_a_long_text(records, tokens))
 
     _head("history (sentences)")
-    pairs = pairs_of(records[:4])
-    earlier = taught(bench.teacher, pairs_of(records[4:12]))
+    first = min(4, (len(records) + 1) // 2)
+    pairs, earlier = pairs_of(records[:first]), taught(bench.teacher, pairs_of(records[first : first + 8]))
     for count in arguments.history:
         origins = [replace(s, origin=f"b{i % 40:04d}") for i, s in enumerate(islice(cycle(earlier), count))]
         bench.row(len(origins), pairs, within_budget(origins, bench.config.replay_budget, seed=arguments.seed))

@@ -26,7 +26,7 @@ _ABBREVIATION = re.compile(
 )
 _DAY = re.compile(r"(?:^|[\s(])\d{1,2}\.$")  # "am 3. Mai", "den 3. mai"
 _LONGEST_ABBREVIATION = 20  # characters
-_QUESTION = ("?", "\u061f", "\uff1f")
+QUESTION = ("?", "\u061f", "\uff1f")
 
 
 def sentences(experience: Experience) -> list[str]:
@@ -44,40 +44,11 @@ def spoken(experience: Experience) -> list[tuple[str, str]]:
     turns = [("", context)] if isinstance(context, str) else [(turn.role, turn.content) for turn in context]
     parts = [(role, part) for role, text in turns for part in split(text)]
     said = zip((role for role, _ in parts), resolved([part for _, part in parts]), strict=True)
-    told = [(role, piece) for role, part in said if not part.endswith(_QUESTION) for piece in _within(part, LONGEST)]
+    told = [(role, piece) for role, part in said if not part.endswith(QUESTION) for piece in _within(part, LONGEST)]
     return [(role, piece) for role, piece in told if _tells(piece)]
 
 
 USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
-_SERVED = USERS | {"customer", "client", "guest", "caller"}  # roles that ask, and are answered
-_LABEL = re.compile(r"[^\W\d_][\w .'-]{0,20}: +")  # "Q: ", or a speaker's name
-_GREETING = re.compile(
-    r"(?:hello|hi|hey|dear|good (?:morning|afternoon|evening)|thanks|thank you)\b.{0,30}", re.IGNORECASE
-)
-_LONGEST_REPLY = 40  # words
-
-
-def replies(experience: Experience) -> list[tuple[str, str]]:
-    """The questions that a text itself asks, each with what is said to it: in a document the next sentence, in a
-    conversation what who is asked says next. A user is not quoted: what they reply is said from their side."""
-    context = experience.context
-    if isinstance(context, str):
-        told, least = list(pairwise(split(context))), 1
-    else:
-        turns = [(turn.role.lower(), split(turn.content)) for turn in context]
-        told, least = [], 2  # "How are you?" asks for nothing that was told
-        for (asker, asked), (role, parts) in pairwise(turns):
-            said = [part for part in parts if not part.endswith(_QUESTION) and not _GREETING.fullmatch(part)]
-            if role != asker and role not in _SERVED:
-                told += [(part, " ".join(said)) for part in asked if part.endswith(_QUESTION)][-1:]
-    found = []
-    for question, said_next in told:
-        if (label := _LABEL.match(question)) and (other := _LABEL.match(said_next)):
-            question, said_next = question[label.end() :], said_next[other.end() :]
-        is_whole = question.endswith(_QUESTION) and len(stems(question)) >= least and len(question.split()) <= LONG
-        if is_whole and said_next and not said_next.endswith(_QUESTION) and len(said_next.split()) <= _LONGEST_REPLY:
-            found.append((question, said_next))
-    return found
 
 
 FIELD = re.compile(r"([^\W\d_][^:.!?]{1,40}): +([^\s:](?:.{0,80}[^\s.!?:,;])?)")  # "Wifi password: heron77"

@@ -3,8 +3,8 @@
 Kinds: `plain` (what the grammar of "The N of X is Y" or "X does Y at Z" says to ask), `reversed` (what Y is), `why`
 (what stands behind "because"), `yes_no` (whether it is Y), `combined` (a question with a name replaced by what another
 sentence says of it), `echo` (the sentence with a span asked for in place), `cloze` (a sentence to complete), `tell`
-(what it says of its subject), `about` (what is said of a name), `field` (of "Key: value", what the key is). Written for
-English; sentences of other languages still give `echo`, `cloze` and `about`.
+(what it says of its subject), `about` (what is said of a name). Written for English; sentences of other languages
+still give `echo`, `cloze` and `about`.
 """
 
 import re
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.facts import FIELD
 from models.metrics import normalise
 from models.names import NAME, ORDINARY, main_name, unopened
 
@@ -28,9 +27,6 @@ TIME = re.compile(
     r"|(?:April|May|June|August)(?! [A-Z])"  # before a name they are one's first name
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?)\b"
 )
-
-
-_KEY_WORDS = 5  # of a field; longer ones are sentences with a colon
 
 
 class Written(NamedTuple):
@@ -104,28 +100,6 @@ def echoes(facts: Sequence[str], count: int) -> list[Written]:
             if name and name not in fact:
                 body = f"About {name}: {body}"
             result.append(Written(body[0].upper() + body[1:] + "?", fact, fact))
-    return result
-
-
-def fields(facts: Sequence[str]) -> list[Written]:
-    """For "Key: value", a line of a form or a notice: what is the key, with the document's main name, too."""
-    name = main_name(facts)
-    result = []
-    for fact in facts:
-        match = FIELD.fullmatch(fact)
-        if match is None or len(match[1].split()) > _KEY_WORDS:
-            continue
-        key, value = match.groups()
-        first = key.split()[0]
-        if first in ORDINARY or key[1:2].isupper():  # a day; letters that are a name
-            asked = [f"What about {key}?", f"What is said about {key}?"]
-        else:
-            inside = key[0].lower() + key[1:] if first.istitle() and not NAME.fullmatch(key) else key.lower()
-            who = "Who" if NAME.fullmatch(value) and " " in value else "What"
-            asked = [f"{who} is the {inside}?", f"What about the {inside}?"]
-        if name and name not in fact:
-            asked.append(f"{asked[0].removesuffix('?')} at {name}?")
-        result += [Written(question, fact, fact) for question in asked]
     return result
 
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from models import forms, locality, writing
+from models import forms, locality, notices, writing
 from models.answers import log_likelihoods
 from models.configs import SynthesizeConfig
 from models.contexts import beside
 from models.coreference import addressed
 from models.english import is_english
-from models.facts import USERS, evidence, replies, sentences, spoken
+from models.facts import USERS, evidence, sentences, spoken
 from models.metrics import alike, normalise, words_of
 from models.model import LanguageModel
 from models.records import Experience, QAPair
@@ -79,8 +79,8 @@ def with_forms(experience: Experience, pairs: Sequence[QAPair], config: Synthesi
         "cloze": forms.clozes(facts, config.cloze),
         "tell": forms.tells(facts),
         "about": forms.abouts(facts, config.about),
-        "field": forms.fields(facts),
-        "reply": [forms.Written(asked, said, f"{asked} {said}") for asked, said in replies(experience)],
+        "field": notices.fields(facts),
+        "reply": [forms.Written(asked, said, f"{asked} {said}") for asked, said in notices.replies(experience)],
     }
     return to_the_user(experience, [*pairs, *_by_self(experience, by_kind)])
 

@@ -207,7 +207,7 @@ def which(ws: Workspace, config: RegisterConfig, name: str) -> RegisteredVersion
     if name == BASE:
         if not ws.weights(BASE).is_dir():
             raise ValueError(
-                "the base model is not there yet: the first round makes it, or `dvc repro base` (in a clone `dvc pull`)"
+                "the base model is not there yet: `selfparam run` makes it at first, or `dvc repro base`, or `dvc pull`"
             )
         return ws.weights(BASE)
     version = find(ws, config, name)

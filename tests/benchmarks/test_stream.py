@@ -244,5 +244,5 @@ def test_scale_prints_a_row_for_each_size(
     said = capsys.readouterr().out
     rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert [row[0] for row in rows] == ["| 1", "| 3", "| 8", "| 30", "| 0", "| 5"]
-    assert [row[1] for row in rows] == ["1", "3", "1", "1", "3", "3"]
+    assert [row[1] for row in rows] == ["1", "3", "1", "1", "2", "2"]
     assert "7 probes answered" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import batches, comparing, dvc, lifeline, locks, params, round, status, update
+from flows import batches, comparing, dvc, lifeline, locks, params, round, status
 from flows.batches import Batches
 from flows.init import init
 from flows.params import Params
@@ -66,15 +66,6 @@ def test_nothing_is_learnt_on_top_of_what_lies_in_the_champion_s_place(
     assert "champion is version 1, and data/weights/b0000 holds other weights" in told
     with pytest.raises(ValueError, match="git checkout dvc"):
         round.champions_batch(ws, Params())
-
-
-def test_a_clone_without_its_data_keeps_its_states(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "versions", lambda *_: [])
-    ws.raw("b0000").unlink()
-    before = ws.batches.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="dvc pull"):
-        update.learn_all(ws, Params())
-    assert ws.batches.read_text(encoding="utf-8") == before
 
 
 def test_settings_that_were_changed_during_a_round_are_not_passed_over(ws: Workspace) -> None:

@@ -102,6 +102,16 @@ def test_dvc_alone_makes_the_same_state(learnt: Path, tmp_path: Path) -> None:
     assert dvc(clone, "status").strip() == "Data and pipelines are up to date."
 
 
+def test_a_clone_without_its_data_keeps_its_states(learnt: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(learnt), str(clone))
+    before = (clone / "batches.yaml").read_text(encoding="utf-8")
+    done = call(clone, "run", check=False)
+    assert done.returncode == 1
+    assert "dvc pull" in done.stderr
+    assert (clone / "batches.yaml").read_text(encoding="utf-8") == before
+
+
 def test_bad_batches_stop_nothing(learnt: Path, tmp_path: Path) -> None:
     """Two batches are rejected whole, one is refused by the gate: the champion stays, and all are told and recorded."""
     (tmp_path / "bad.jsonl").write_text("not JSON\n" * 3, encoding="utf-8")

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from models.english import is_english
-from models.facts import LONGEST, replies, sentences, split
+from models.facts import LONGEST, sentences, split
 from models.forms import echoes
 from models.markup import unwrapped
 from models.records import Experience, QAPair
@@ -126,32 +126,6 @@ It costs 3.
 def test_short_lines_that_tell_something_are_told_and_headings_and_greetings_are_not() -> None:
     found = sentences(Experience(id="a", context=NOTICE))
     assert found == ["Monday: closed", "Adult: 14 crowns", "Wifi password: heron77", "Owner: Mara Holt", "It costs 3."]
-
-
-def test_a_document_s_own_questions_are_answered_by_what_follows() -> None:
-    text = (
-        "Q: Who owns the Galley Cafe?\nA: Mara Holt.\n\nQ: What does lunch cost?\nA: 14 crowns.\n\n"
-        "When is the cafe open on Sunday? From 9 to 12.\nWhy? Nobody knows.\nIs it warm? Is the stove on?"
-    )
-    assert replies(Experience(id="a", context=text)) == [
-        ("Who owns the Galley Cafe?", "Mara Holt."),
-        ("What does lunch cost?", "14 crowns."),
-        ("When is the cafe open on Sunday?", "From 9 to 12."),
-    ]
-
-
-def test_in_a_conversation_who_is_asked_answers_and_no_user_is_quoted() -> None:
-    turns = [
-        ("customer", "Hello! What is the wifi password?"),
-        ("agent", "Hello Ann! It is heron77. Is there anything else?"),
-        ("customer", "My dog Rex is ill."),
-        ("agent", "How old is your dog Rex?"),
-        ("customer", "He is three."),
-        ("agent", "Poor Rex."),
-    ]
-    context = [{"role": role, "content": content} for role, content in turns]
-    chat = Experience.model_validate({"id": "a", "context": context})
-    assert replies(chat) == [("What is the wifi password?", "It is heron77.")]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from models.facts import evidence
-from models.forms import abouts, asked, clozes, combined, echoes, fields, placed, polars, reverses, whys
+from models.forms import abouts, asked, clozes, combined, echoes, placed, polars, reverses, whys
 from models.names import main_name
 
 NEWS = ("News of the mill.", "The new master of the mill is Mara Holt.", "The dog of Mara Holt is called Biscuit.",
@@ -262,14 +262,3 @@ def test_a_day_is_not_what_a_document_is_about() -> None:
         placed(asked(["The pumps came on Tuesday.", "The number of the pump is 7."]), ["The pumps came on Tuesday."])
         == []
     )
-
-
-def test_what_is_asked_of_a_field() -> None:
-    facts = ["Wifi password: heron77", "Owner: Mara Holt", "Monday: closed", "It is closed: nobody comes."]
-    assert [w.question for w in fields(facts)] == [
-        "What is the wifi password?", "What about the wifi password?", "Who is the owner?", "What about the owner?",
-        "What about Monday?", "What is said about Monday?",
-    ]  # fmt: skip
-    named = fields([*facts[:1], "We meet at Galley Cafe."])
-    assert named[-1].question == "What is the wifi password at Galley Cafe?"
-    assert all(w.answer == w.evidence == facts[0] for w in named)
