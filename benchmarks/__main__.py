@@ -54,7 +54,7 @@ def main() -> None:
     options.add_argument("files", nargs="+", type=Path, help="experience files, a batch each, oldest first")
     options.add_argument("--records", type=int, help="only the first so many records of each file")
     options.add_argument("--split", type=int, help="records a batch (default: a file is a batch)")
-    options.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    options.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     options.add_argument("--seeds", type=int, default=1, help="learn with so many seeds, from `--seed` on")
     options.add_argument("--params", type=Path, help="a params.yaml to begin with (default: the defaults)")
     options.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="a setting to change")

@@ -16,7 +16,8 @@ class _Help(RawDescriptionHelpFormatter):
     """The text as it was written, and the defaults that are values."""
 
     def _get_help_string(self, action: Action) -> str | None:
-        has_default = action.option_strings and action.default not in (None, False, [], SUPPRESS)
+        default = action.default
+        has_default = action.option_strings and default is not False and default not in (None, [], SUPPRESS)
         return f"{action.help or ''} (default: %(default)s)".strip() if has_default else action.help
 
 

@@ -27,6 +27,8 @@ _ABBREVIATION = re.compile(
 _DAY = re.compile(r"(?:^|[\s(])\d{1,2}\.$")  # "am 3. Mai", "den 3. mai"
 _LONGEST_ABBREVIATION = 20  # characters
 QUESTION = ("?", "\u061f", "\uff1f")
+FIELD = re.compile(r"([^\W\d_][^:.!?]{1,40}): +([^\s:](?:.{0,80}[^\s.!?:,;])?)")  # "Wifi password: heron77"
+USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
 
 
 def sentences(experience: Experience) -> list[str]:
@@ -46,12 +48,6 @@ def spoken(experience: Experience) -> list[tuple[str, str]]:
     said = zip((role for role, _ in parts), resolved([part for _, part in parts]), strict=True)
     told = [(role, piece) for role, part in said if not part.endswith(QUESTION) for piece in _within(part, LONGEST)]
     return [(role, piece) for role, piece in told if _tells(piece)]
-
-
-USERS = frozenset({"user", "human"})  # roles of whom an assistant speaks with
-
-
-FIELD = re.compile(r"([^\W\d_][^:.!?]{1,40}): +([^\s:](?:.{0,80}[^\s.!?:,;])?)")  # "Wifi password: heron77"
 
 
 def _tells(piece: str) -> bool:

@@ -62,7 +62,7 @@ def read_lines(path: Path) -> list[str]:
 
 def text_of(path: Path) -> str:
     """A text file as it would be taken in. ValueError where it holds bytes that are no text."""
-    text = _decoded(path.read_bytes()).replace("\r\n", "\n")
+    text = _text(path)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -136,9 +136,13 @@ def _told(error: ValidationError) -> str:
 
 def _document(path: Path) -> str:
     """One record a document. The id holds a digest of the text: `notes.md` may come again with other words in it."""
-    text = _decoded(path.read_bytes()).replace("\r\n", "\n").strip()
+    text = _text(path).strip()
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return json.dumps({"id": f"{path.stem}-{digest}", "context": text, "source": path.name}, ensure_ascii=False)
+
+
+def _text(path: Path) -> str:
+    return _decoded(path.read_bytes()).replace("\r\n", "\n")
 
 
 def _decoded(data: bytes) -> str:

@@ -43,7 +43,7 @@ def test_half_a_name_is_not_completed_by_git(repository: Path, known: dict[str, 
     assert git_itself(repository, "log", "-1", "--format=%an <%ae>").strip() == author
 
 
-def test_what_a_person_ignores_everywhere_is_kept_here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_person_ignores_everywhere_is_kept_here(repository: Path) -> None:
     (repository / "ignore").write_text("*.lock\n*.csv\n")
     git_itself(repository, "config", "core.excludesFile", str(repository / "ignore"))
     kept, left = repository / "data" / "training", repository / "data" / "training" / ".b0000.csv.aside-4711"
